@@ -1,0 +1,48 @@
+"""The names of a view table's own columns, and where the table lies."""
+
+from __future__ import annotations
+
+from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
+from featurestore.spec.dtypes import Int64, Timestamp
+from featurestore.ir.nodes import FieldNode
+
+__all__ = [
+    "COMPUTED_AT",
+    "CREATED_TIMESTAMP",
+    "EVENT_TIMESTAMP",
+    "INPUTS_DIGEST",
+    "INPUTS_TIMESTAMP",
+    "IS_DELETED",
+    "RESERVED",
+    "stored_features",
+    "table_location",
+]
+
+EVENT_TIMESTAMP = "event_timestamp"
+CREATED_TIMESTAMP = "created_timestamp"
+IS_DELETED = "is_deleted"
+COMPUTED_AT = "computed_at"
+INPUTS_DIGEST = "inputs_digest"
+"""Prediction views: 8 bytes over the headers of the input rows, as int64."""
+INPUTS_TIMESTAMP = "inputs_timestamp"
+"""Prediction views: the greatest event time of the input rows; the online stamp's first part."""
+
+RESERVED = frozenset(
+    {EVENT_TIMESTAMP, CREATED_TIMESTAMP, IS_DELETED, COMPUTED_AT, INPUTS_DIGEST, INPUTS_TIMESTAMP}
+)
+
+
+def stored_features(view: StoredViewNode) -> tuple[FieldNode, ...]:
+    """The value columns of a view's table and online rows: its features, and a prediction's provenance."""
+    if isinstance(view, PredictionViewNode):
+        return (
+            *view.features,
+            FieldNode(name=INPUTS_DIGEST, dtype=Int64),
+            FieldNode(name=INPUTS_TIMESTAMP, dtype=Timestamp),
+        )
+    return view.features
+
+
+def table_location(view: StoredViewNode) -> str:
+    """The table's path under the offline store's root: one for each definition, never shared by two."""
+    return f"views/{view.name}/v{view.version}-{view.fingerprint[:8]}"

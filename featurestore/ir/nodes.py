@@ -1,0 +1,325 @@
+"""Compiled definitions: every name resolved, every type known, every function a reference with a digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from featurestore.ir.schedule import ScheduleNode
+from featurestore.spec.aggregation import AggregationFunction
+from featurestore.spec.dtypes import DType
+from featurestore.spec.source import After, Ready
+
+__all__ = [
+    "AggregationNode",
+    "Aggregations",
+    "CodeRef",
+    "DeltaSourceNode",
+    "EntityNode",
+    "ExpectationNode",
+    "FeatureRef",
+    "FieldNode",
+    "FileSourceNode",
+    "FunctionTransformation",
+    "InputNode",
+    "KafkaSourceNode",
+    "ModelNode",
+    "OnDemandViewNode",
+    "Passthrough",
+    "PermissionNode",
+    "PredictionViewNode",
+    "PushSourceNode",
+    "RequestSourceNode",
+    "ServiceNode",
+    "SourceInput",
+    "SourceNode",
+    "SqlTransformation",
+    "StoredViewNode",
+    "Transformation",
+    "ViewInputNode",
+    "ViewNode",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldNode:
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityNode:
+    name: str
+    keys: tuple[FieldNode, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRef:
+    """A function as ``module:qualname`` and a digest of its module and the first-party modules that reaches."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSourceNode:
+    """``schema`` has all columns under the names used in views (``field_mapping`` applied)."""
+
+    name: str
+    path: str
+    format: Literal["parquet", "csv", "json"]
+    timestamp_field: str
+    created_timestamp_column: str | None = None
+    schema: tuple[FieldNode, ...]
+    field_mapping: tuple[tuple[str, str], ...] = ()
+    ready: Ready = After()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaSourceNode:
+    """A dimension has no ``timestamp_field``."""
+
+    name: str
+    path: str | None = None
+    table: str | None = None
+    query: str | None = None
+    timestamp_field: str | None = None
+    created_timestamp_column: str | None = None
+    schema: tuple[FieldNode, ...]
+    field_mapping: tuple[tuple[str, str], ...] = ()
+    ready: Ready = After()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSourceNode:
+    name: str
+    batch_source: str | None
+    schema: tuple[FieldNode, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSourceNode:
+    name: str
+    bootstrap_servers: str
+    topic: str
+    format: str
+    timestamp_field: str
+    watermark: timedelta
+    batch_source: str | None
+    schema: tuple[FieldNode, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSourceNode:
+    name: str
+    schema: tuple[FieldNode, ...]
+
+
+SourceNode: TypeAlias = FileSourceNode | DeltaSourceNode | PushSourceNode | KafkaSourceNode | RequestSourceNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInput:
+    """A batch source, by name; that name is the placeholder in SQL."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewInputNode:
+    """Rows of another view; ``alias`` (default the view's name) is the placeholder in SQL."""
+
+    view: str
+    features: tuple[str, ...]
+    alias: str
+    join_key_map: tuple[tuple[str, str], ...] = ()
+
+
+InputNode: TypeAlias = SourceInput | ViewInputNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passthrough:
+    """The source's rows as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlTransformation:
+    text: str
+    per: Literal["row", "step"]
+    lookback: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionTransformation:
+    code: CodeRef
+    per: Literal["row", "step"]
+    lookback: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregationNode:
+    """``column`` is None only for a count of rows; ``window`` None is the whole lifetime; ``dtype`` is the output's."""
+
+    name: str
+    function: AggregationFunction
+    column: str | None
+    window: timedelta | None
+    where: str | None = None
+    k: int | None = None
+    percentile: float | None = None
+    limit: int | None = None
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregations:
+    items: tuple[AggregationNode, ...]
+
+
+Transformation: TypeAlias = Passthrough | SqlTransformation | FunctionTransformation | Aggregations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectationNode:
+    name: str
+    arguments: str
+    """Canonical JSON of the expectation's arguments."""
+    severity: Literal["critical", "warning"] = "critical"
+    on: Literal["input", "output"] = "output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewNode:
+    """A batch (or stream) feature view.
+
+    ``version`` and ``storage_id`` are 0 until ``apply`` stamps them: version counts the fingerprints of one view
+    name; storage_id is unique for each (view, version) of a project and is what online keys carry.
+    """
+
+    name: str
+    join_keys: tuple[FieldNode, ...]
+    entities: tuple[str, ...]
+    inputs: tuple[InputNode, ...]
+    transformation: Transformation
+    features: tuple[FieldNode, ...]
+    start: datetime | None
+    schedule: ScheduleNode | None
+    ttl: timedelta | None
+    online: bool
+    late_data: timedelta
+    data_delay: timedelta
+    on_expired: Literal["null", "serve"]
+    freshness: timedelta | None
+    expectations: tuple[ExpectationNode, ...] = ()
+    engine: str = "spark"
+    owner: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    description: str = ""
+    fingerprint: str = ""
+    version: int = 0
+    storage_id: int = 0
+
+    @property
+    def is_aggregate(self) -> bool:
+        return isinstance(self.transformation, Aggregations)
+
+    @property
+    def longest_window(self) -> timedelta | None:
+        """The longest window of an aggregate view; None for lifetime windows and other views."""
+        if not isinstance(self.transformation, Aggregations):
+            return None
+        windows = [item.window for item in self.transformation.items]
+        return None if None in windows else max(window for window in windows if window is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureRef:
+    """One feature of a view; ``alias`` is the name the view goes by here (its own by default)."""
+
+    view: str
+    feature: str
+    alias: str
+    join_key_map: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnDemandViewNode:
+    """``inputs`` are stored features, ``request`` the values that come with the request."""
+
+    name: str
+    inputs: tuple[FeatureRef, ...]
+    request: tuple[FieldNode, ...]
+    features: tuple[FieldNode, ...]
+    code: CodeRef
+    mode: Literal["numpy", "pandas", "python"]
+    write_to_online_store: bool = False
+    owner: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    description: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNode:
+    """``files`` are (path relative to the repo, SHA-256)."""
+
+    name: str
+    version: str
+    load: CodeRef
+    files: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionViewNode:
+    """A model's outputs; ``features`` lists outputs as a feature view's ``features`` does."""
+
+    name: str
+    join_keys: tuple[FieldNode, ...]
+    entities: tuple[str, ...]
+    inputs: tuple[FeatureRef, ...]
+    request: tuple[FieldNode, ...]
+    model: ModelNode
+    features: tuple[FieldNode, ...]
+    start: datetime | None
+    schedule: ScheduleNode | None
+    max_age: timedelta | None
+    on_stale: Literal["infer", "serve_stale", "null", "error"]
+    on_failure: Literal["serve_stale", "null", "error"]
+    refresh: tuple[str, ...]
+    stale_on: tuple[str, ...]
+    input_grace: timedelta
+    require_features: bool
+    attach_to: str | None
+    data_delay: timedelta
+    expectations: tuple[ExpectationNode, ...] = ()
+    freshness: timedelta | None = None
+    owner: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    description: str = ""
+    fingerprint: str = ""
+    version: int = 0
+    storage_id: int = 0
+
+
+StoredViewNode: TypeAlias = ViewNode | PredictionViewNode
+"""What has a Delta table and online rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNode:
+    name: str
+    features: tuple[FeatureRef, ...]
+    owner: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermissionNode:
+    name: str
+    types: tuple[str, ...]
+    name_patterns: tuple[str, ...]
+    roles: tuple[str, ...]
+    actions: tuple[str, ...] = field(default=())

@@ -1,0 +1,190 @@
+"""The project's settings from ``feature_store.yaml``; the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from featurestore.errors import SettingsError
+
+__all__ = ["CONFIG_FILE", "OrchestrationSettings", "Settings", "environment", "load_settings", "parse_settings"]
+
+CONFIG_FILE = "feature_store.yaml"
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestrationSettings:
+    """How generated DAGs run: ``views_per_submit`` views share one spark-submit; retries are per task."""
+
+    views_per_submit: int = 8
+    max_active_runs: int = 1
+    retries: int = 2
+    retry_delay_seconds: int = 30
+    spark_pool: str = "featurestore_spark"
+    spark_slots: int = 1
+    catchup: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """``repo`` is the absolute folder that relative paths count from.
+
+    ``redis_url`` None means the project's own server on a unix socket under ``state_path``.
+    """
+
+    repo: Path
+    project: str
+    definitions: str = "definitions"
+    registry_url: str = "sqlite:///.featurestore/registry.db"
+    offline_path: str = ".featurestore/offline"
+    online_type: str = "redis"
+    redis_url: str | None = None
+    redis_options: Mapping[str, Any] = field(default_factory=dict)
+    spark_profile: str = "local"
+    auth: Mapping[str, Any] = field(default_factory=lambda: {"type": "no_auth"})
+    orchestration: OrchestrationSettings = OrchestrationSettings()
+    deadline: timedelta = timedelta(seconds=5)
+    max_future_skew: timedelta = timedelta(minutes=5)
+
+    @property
+    def state_path(self) -> Path:
+        """The folder of local state: registry, offline store, sockets, logs, reports."""
+        return self.repo / ".featurestore"
+
+    @property
+    def offline_root(self) -> str:
+        """The offline store's root: absolute for a local path, unchanged for an address with a scheme."""
+        return self.absolute(self.offline_path)
+
+    @property
+    def is_offline_local(self) -> bool:
+        return "://" not in self.offline_path
+
+    def absolute(self, path: str) -> str:
+        """Resolve a definition's path against the repo; addresses with a scheme stay as they are."""
+        return path if "://" in path else str((self.repo / path).resolve())
+
+    @property
+    def absolute_registry_url(self) -> str:
+        """The registry's SQLAlchemy URL, with a relative SQLite path resolved against the repo."""
+        prefix = "sqlite:///"
+        if self.registry_url.startswith(prefix) and not self.registry_url.startswith(prefix + "/"):
+            return prefix + str(self.repo / self.registry_url.removeprefix(prefix))
+        return self.registry_url
+
+
+def environment(name: str, default: str | None = None) -> str | None:
+    """Read one environment variable; an empty one counts as absent."""
+    return os.environ.get(name) or default
+
+
+def load_settings(repo_path: str | Path = ".") -> Settings:
+    """Read ``feature_store.yaml`` in ``repo_path``; SettingsError says what is wrong with it."""
+    repo = Path(repo_path).resolve()
+    path = repo / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path} does not exist; run `featurestore init` there, or name the project's folder with --repo",
+            path=str(path),
+        ) from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not YAML: {error}", path=str(path)) from error
+    return parse_settings(document, repo=repo, origin=str(path))
+
+
+def parse_settings(document: object, *, repo: Path, origin: str = "config") -> Settings:
+    """Check the mapping of ``feature_store.yaml`` and fill in defaults."""
+    config = _section(_expand(document, origin), origin, "the document")
+    _refuse_unknown(
+        config,
+        {"project", "definitions", "registry", "offline_store", "online_store", "spark", "auth", "orchestration", "lookup"},
+        origin,
+    )
+    project = config.get("project")
+    if not isinstance(project, str) or not _PROJECT_NAME.fullmatch(project):
+        raise SettingsError(
+            f"{origin}: project: found {project!r}; valid is a name of small letters, digits and _ that starts with a letter"
+        )
+    offline = _section(config.get("offline_store", {}), origin, "offline_store")
+    online = dict(_section(config.get("online_store", {}), origin, "online_store"))
+    spark = _section(config.get("spark", {}), origin, "spark")
+    lookup = _section(config.get("lookup", {}), origin, "lookup")
+    _refuse_unknown(offline, {"type", "path"}, f"{origin}: offline_store")
+    _refuse_unknown(spark, {"profile"}, f"{origin}: spark")
+    _refuse_unknown(lookup, {"deadline_seconds"}, f"{origin}: lookup")
+    _choice(offline.get("type", "delta"), {"delta"}, f"{origin}: offline_store: type")
+    online_type = _choice(online.pop("type", "redis"), {"redis", "memory"}, f"{origin}: online_store: type")
+    return Settings(
+        repo=repo,
+        project=project,
+        definitions=str(config.get("definitions", "definitions")),
+        registry_url=str(config.get("registry", "sqlite:///.featurestore/registry.db")),
+        offline_path=str(offline.get("path", ".featurestore/offline")),
+        online_type=online_type,
+        redis_url=online.pop("connection_string", None),
+        redis_options=online,
+        spark_profile=str(spark.get("profile", "local")),
+        auth=_section(config.get("auth", {"type": "no_auth"}), origin, "auth"),
+        orchestration=_orchestration(config.get("orchestration", {}), origin),
+        deadline=timedelta(seconds=float(lookup.get("deadline_seconds", 5))),
+    )
+
+
+def _orchestration(value: object, origin: str) -> OrchestrationSettings:
+    section = _section(value, origin, "orchestration")
+    defaults = OrchestrationSettings()
+    _refuse_unknown(section, set(OrchestrationSettings.__slots__), f"{origin}: orchestration")
+    for name, found in section.items():
+        if type(found) is not type(getattr(defaults, name)):
+            valid = type(getattr(defaults, name)).__name__
+            raise SettingsError(f"{origin}: orchestration: {name}: found {found!r}; valid is a value of type {valid}")
+    return OrchestrationSettings(**section)
+
+
+def _section(value: object, origin: str, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{origin}: {name}: found {value!r}; valid is a mapping")
+    return value
+
+
+def _choice(value: object, valid: set[str], where: str) -> str:
+    if value not in valid:
+        raise SettingsError(f"{where}: found {value!r}; valid are {', '.join(sorted(valid))}")
+    return str(value)
+
+
+def _refuse_unknown(section: Mapping[str, object], known: set[str], where: str) -> None:
+    unknown = sorted(set(section) - known)
+    if unknown:
+        raise SettingsError(f"{where}: unknown {', '.join(unknown)}; valid are {', '.join(sorted(known))}")
+
+
+def _expand(value: object, origin: str) -> object:
+    """Replace ``${VAR}`` and ``${VAR:-default}`` in every string."""
+    if isinstance(value, dict):
+        return {key: _expand(item, origin) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, origin) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        found = environment(match[1], match[2])
+        if found is None:
+            raise SettingsError(f"{origin}: ${{{match[1]}}} is not set in the environment, and has no :-default")
+        return found
+
+    return _VARIABLE.sub(replace, value)

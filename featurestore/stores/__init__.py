@@ -1,0 +1,1 @@
+"""What persists: Delta, the ledger and registry, Redis. Stores never compute."""
