@@ -18,6 +18,7 @@ __all__ = [
     "InferenceFailed",
     "InputNotReady",
     "IntervalBusy",
+    "OnDemandFailed",
     "OnlineStoreUnavailable",
     "PermissionDenied",
     "Problem",
@@ -156,6 +157,10 @@ class StalePrediction(FeatureStoreError):
 
 class InferenceFailed(FeatureStoreError):
     """The model raised, or answered with the wrong shape or type."""
+
+
+class OnDemandFailed(FeatureStoreError):
+    """An on-demand function cannot be found, raised, or answered with wrong names, lengths or types."""
 
 
 class IntervalBusy(FeatureStoreError):
