@@ -36,7 +36,7 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Rows of an interval are complete when the source holds a row at or after its end, or its last write is."""
+    """Rows of an interval are complete when the source holds a row at or after its end."""
 
 
 @dataclass(frozen=True, slots=True)

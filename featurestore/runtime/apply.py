@@ -1,0 +1,77 @@
+"""Compile the definitions, show what changes, and record them in the registry, the repo's state folder and Redis."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from featurestore.compile import CompileResult, compile_definitions
+from featurestore.compile.archive import write_archive
+from featurestore.compile.loader import load_definitions, load_objects
+from featurestore.ir.manifest import Manifest
+from featurestore.ir.serialize import manifest_to_json
+from featurestore.plan.plan import Plan, build_plan
+from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.pointer import announce_manifest
+from featurestore.stores.source_schema import read_source_schema
+
+__all__ = ["MANIFEST_FILE", "apply_definitions", "compile_project", "plan_definitions"]
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_FILE = "manifest.json"
+
+
+def compile_project(context: RuntimeContext, objects: Sequence[object] | None = None) -> CompileResult:
+    """Compile the repo's definitions folder, or the given objects; DefinitionError has every problem."""
+    settings = context.settings
+    loaded = load_definitions(settings.repo, settings.definitions) if objects is None else load_objects(objects)
+    return compile_definitions(
+        loaded,
+        project=settings.project,
+        repo=settings.repo,
+        schema_of=lambda source: read_source_schema(source, settings.absolute),
+    )
+
+
+def plan_definitions(context: RuntimeContext, objects: Sequence[object] | None = None) -> Plan:
+    """Say what ``apply`` would change and what would then be computed; nothing is written."""
+    return _plan(context, compile_project(context, objects))
+
+
+def apply_definitions(context: RuntimeContext, objects: Sequence[object] | None = None) -> Plan:
+    """Record the definitions; give the plan that was carried out.
+
+    Order: definitions zip, registry, manifest file for DAGs, manifest and pointer in Redis. Each write replaces its
+    like, so a crash in between is mended by the next apply. Applying what stands changes nothing.
+    """
+    compiled = compile_project(context, objects)
+    plan = _plan(context, compiled)
+    settings = context.settings
+    digest, _ = write_archive(settings.repo, settings.definitions, settings.state_path / "code")
+    manifest = context.registry.record(replace(compiled.manifest, code=digest), now=context.clock())
+    write_atomically(settings.state_path / MANIFEST_FILE, manifest_to_json(manifest))
+    announce_manifest(context, manifest)
+    context.reload()
+    logger.info("applied generation %d of %s", manifest.generation, manifest.project)
+    return plan
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by a rename, so that readers see the old text or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(temporary).replace(path)
+
+
+def _plan(context: RuntimeContext, compiled: CompileResult) -> Plan:
+    current: Manifest | None = context.registry.current()
+    return build_plan(
+        current, compiled.manifest, ledger=context.ledger, now=context.clock(), warnings=compiled.warnings
+    )

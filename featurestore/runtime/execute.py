@@ -1,0 +1,125 @@
+"""Carry out planned stages, one after the other, and say what came of each view."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, assert_never
+
+from featurestore.errors import ExitCode, FeatureStoreError, InputNotReady
+from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
+from featurestore.runtime.compute import compute_interval
+from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.publish import publish_view
+from featurestore.runtime.results import (
+    IntervalResult,
+    JobResult,
+    PublicationResult,
+    ViewResult,
+    describe_error,
+    gravest,
+)
+from featurestore.runtime.run import recover
+from featurestore.runtime.score import score_interval
+
+__all__ = ["Progress", "execute", "silent"]
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Told before each stage: which one of how many."""
+
+    def __call__(self, number: int, total: int, text: str) -> None: ...
+
+
+def silent(number: int, total: int, text: str) -> None:
+    """Show nothing."""
+
+
+class _ViewLog:
+    """What happened to one view so far."""
+
+    def __init__(self, view: str) -> None:
+        self.view = view
+        self.intervals: list[IntervalResult] = []
+        self.error: FeatureStoreError | None = None
+        self.published: PublicationResult | None = None
+        self.seconds = 0.0
+
+    def result(self) -> ViewResult:
+        outcomes = [interval.outcome for interval in self.intervals]
+        if self.error is not None:
+            outcomes.append(self.error.exit_code)
+        if self.published is not None:
+            outcomes.append(ExitCode.DONE if self.published.sent else ExitCode.NOTHING_TO_DO)
+        return ViewResult(
+            view=self.view,
+            outcome=gravest(outcomes),
+            intervals=tuple(self.intervals),
+            error=describe_error(self.error) if self.error else None,
+            published=self.published,
+            seconds=self.seconds,
+        )
+
+
+def execute(
+    context: RuntimeContext, stages: Sequence[Stage], *, views: Iterable[str], progress: Progress = silent
+) -> JobResult:
+    """Run ``stages`` in order.
+
+    A view whose stage fails has its later stages left out, and so have the views that read it (they are not ready);
+    other views go on. ``views`` are named in the result even when they had nothing to do. An error that is not a
+    FeatureStoreError ends the job.
+    """
+    started = time.monotonic()
+    logs = {name: _ViewLog(name) for name in views}
+    for number, stage in enumerate(stages, 1):
+        log = logs.setdefault(stage.view, _ViewLog(stage.view))
+        if log.error is not None:
+            continue
+        progress(number, len(stages), str(stage))
+        stage_started = time.monotonic()
+        try:
+            _refuse_after_failed_parent(context, stage, logs)
+            _run(context, stage, log)
+        except FeatureStoreError as error:
+            logger.error("%s: %s", stage, error)
+            log.error = error
+        log.seconds += time.monotonic() - stage_started
+    return JobResult(
+        views=tuple(log.result() for log in logs.values()), seconds={"stages": time.monotonic() - started}
+    )
+
+
+def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
+    view = context.manifest.stored_view(stage.view)
+    match stage:
+        case ComputeStage():
+            log.intervals.append(compute_interval(context, stage))
+        case ScoreStage():
+            log.intervals.append(score_interval(context, stage))
+        case PublishStage():
+            recover(context, view)
+            log.published = publish_view(context, view)
+        case _:
+            assert_never(stage)
+
+
+def _refuse_after_failed_parent(context: RuntimeContext, stage: Stage, logs: dict[str, _ViewLog]) -> None:
+    if isinstance(stage, PublishStage):
+        return
+    failed = [
+        name
+        for name in context.manifest.parents(context.manifest.stored_view(stage.view))
+        if name in logs and logs[name].error is not None
+    ]
+    if failed:
+        raise InputNotReady(
+            f"{stage.view} {stage.interval}: input {', '.join(failed)} failed in this job; "
+            f"mend it, and {stage.view} is computed by the next run",
+            view=stage.view,
+        )
+
+

@@ -1,0 +1,135 @@
+"""What a job did, as values and as the one JSON line that callers parse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from featurestore.errors import ExitCode, FeatureStoreError, GateRefused
+from featurestore.intervals import Interval, show_instant
+
+__all__ = ["RESULT_PREFIX", "IntervalResult", "JobResult", "Outcome", "PublicationResult", "ViewResult", "describe_error"]
+
+RESULT_PREFIX = "FEATURESTORE_RESULT "
+
+Outcome = ExitCode
+_OUTCOME_NAMES = {
+    ExitCode.DONE: "done",
+    ExitCode.USAGE: "usage",
+    ExitCode.REFUSED: "refused",
+    ExitCode.FAILED: "failed",
+    ExitCode.RETRY_LATER: "retry_later",
+    ExitCode.NOTHING_TO_DO: "nothing_to_do",
+}
+_SEVERITY = (
+    ExitCode.REFUSED,
+    ExitCode.USAGE,
+    ExitCode.FAILED,
+    ExitCode.RETRY_LATER,
+    ExitCode.DONE,
+    ExitCode.NOTHING_TO_DO,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalResult:
+    """One step: ``rows`` were appended; ``seconds`` by phase (compute, gate, commit)."""
+
+    interval: Interval
+    outcome: Outcome
+    rows: int = 0
+    generation: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "start": show_instant(self.interval.start),
+            "end": show_instant(self.interval.end),
+            "state": _OUTCOME_NAMES[self.outcome],
+            "rows": self.rows,
+            "generation": self.generation,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationResult:
+    """Rows sent to the online store, how many of them were older than or equal to what stands, and their bytes."""
+
+    sent: int
+    ignored: int
+    bytes_sent: int
+    checked: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        return {"sent": self.sent, "ignored": self.ignored, "bytes": self.bytes_sent, "checked": self.checked}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewResult:
+    """All that a job did for one view."""
+
+    view: str
+    outcome: Outcome
+    intervals: tuple[IntervalResult, ...] = ()
+    error: Mapping[str, Any] | None = None
+    published: PublicationResult | None = None
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        return sum(interval.rows for interval in self.intervals)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "outcome": _OUTCOME_NAMES[self.outcome],
+            "intervals": [interval.to_dict() for interval in self.intervals],
+            "error": dict(self.error) if self.error else None,
+            "rows": self.rows,
+            "published": self.published.to_dict() if self.published else None,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """A job's views; its exit code is the gravest of theirs."""
+
+    views: tuple[ViewResult, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return gravest(view.outcome for view in self.views)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "outcome": _OUTCOME_NAMES[self.exit_code],
+            "exit_code": int(self.exit_code),
+            "views": {view.view: view.to_dict() for view in self.views},
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+        }
+
+    def to_line(self) -> str:
+        """Write the result line that the orchestrator looks for on stdout."""
+        return RESULT_PREFIX + json.dumps(self.to_dict(), sort_keys=True, default=str)
+
+
+def gravest(outcomes: Iterable[Outcome]) -> Outcome:
+    """Choose the outcome that decides what happens next; none at all is nothing to do."""
+    return min(outcomes, key=_SEVERITY.index, default=ExitCode.NOTHING_TO_DO)
+
+
+def describe_error(error: Exception) -> dict[str, Any]:
+    """Give an error as JSON values: type, message, and for a refusal the first rule, its sample and the report."""
+    described: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, FeatureStoreError):
+        described |= {name: value for name, value in error.context.items() if name not in described}
+    if isinstance(error, GateRefused) and error.failures:
+        first = error.failures[0]
+        described |= {"rule": first.get("rule"), "sample": first.get("sample"), "report": error.report}
+    return described

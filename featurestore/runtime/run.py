@@ -1,0 +1,237 @@
+"""The run protocol for one (view version, interval): claim, compute once, gate, commit, record."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featurestore.errors import ExitCode, GateRefused, IntervalBusy
+from featurestore.intervals import Interval
+from featurestore.ir.columns import table_location
+from featurestore.ir.nodes import StoredViewNode
+from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.faults import FaultPoint, reach
+from featurestore.runtime.results import IntervalResult, describe_error
+from featurestore.stores.base import Claim, CommitRecord
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["LEASE", "Computed", "Computation", "PhaseClock", "app_id", "recover", "run_interval"]
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What an engine made for a run: the rows that should stand within ``within``, and the raw rows for the gate."""
+
+    rows: DataFrame
+    within: Interval
+    raw: DataFrame | None = None
+    metrics: Callable[[], Mapping[str, int]] = field(default=dict)
+
+
+Computation = Callable[[Claim], Computed]
+
+
+class PhaseClock:
+    """Add up the seconds of named phases."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+def app_id(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> str:
+    """Name a run's Delta transactions; with the generation it makes the commit happen once."""
+    return f"{context.settings.project}/{table_location(view)}/{interval}"
+
+
+def recover(context: RuntimeContext, view: StoredViewNode) -> int:
+    """Tell the ledger of commits that the Delta log has and it lacks; give how many there were."""
+    if not context.offline.exists(view):
+        return 0
+    known = {
+        (run.interval, run.generation)
+        for run in context.ledger.runs(view.name, view.version)
+        if run.delta_version is not None
+    }
+    lost = [c for c in context.offline.commits(view) if (c.interval, c.generation) not in known]
+    for commit in lost:
+        logger.info("%s %s: found committed in the Delta log, recorded now", view.name, commit.interval)
+        context.ledger.finish(commit, now=context.clock())
+    return len(lost)
+
+
+def run_interval(
+    context: RuntimeContext,
+    view: StoredViewNode,
+    interval: Interval,
+    *,
+    inputs: Mapping[str, Any],
+    compute: Computation,
+    repair: bool = False,
+) -> IntervalResult:
+    """Do one run to its end. A crash after any line, then the same call, gives the same table.
+
+    Raises IntervalBusy while another owner's lease lives, GateRefused when a critical expectation fails, and
+    whatever the computation raises; the ledger has the reason in each case.
+    """
+    claim = context.ledger.claim(
+        view.name,
+        view.version,
+        interval,
+        inputs=inputs,
+        created=interval.end + view.data_delay,
+        owner=context.owner,
+        now=context.clock(),
+        lease=LEASE,
+        repair=repair,
+    )
+    clock = PhaseClock()
+    with _recorded_failure(context, claim), _lease(context, claim) as check_lease:
+        reach(FaultPoint.CLAIMED)
+        with clock.phase("compute"):
+            computed = compute(claim)
+            staged = context.offline.write_staging(computed.rows, claim.run_id, view)
+        reach(FaultPoint.COMPUTED)
+        with clock.phase("gate"):
+            warnings = _gate(context, view, claim, staged, computed)
+        reach(FaultPoint.GATED)
+        check_lease()
+        with clock.phase("commit"):
+            commit = _commit(context, view, claim, staged, computed)
+            reach(FaultPoint.COMMITTED)
+            context.ledger.finish(commit, now=context.clock())
+    reach(FaultPoint.RECORDED)
+    context.offline.drop_staging(claim.run_id, view)
+    rows = commit.counts["rows_appended"]
+    logger.info("%s %s: %d rows appended in %.1f s", view.name, interval, rows, sum(clock.seconds.values()))
+    return IntervalResult(
+        interval=interval,
+        outcome=ExitCode.DONE,
+        rows=rows,
+        generation=claim.generation,
+        seconds=clock.seconds,
+        warnings=warnings,
+    )
+
+
+def _gate(
+    context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: Computed
+) -> tuple[str, ...]:
+    """Check input and output expectations; give the warnings, or raise GateRefused with every failed rule."""
+    from featurestore.quality.gate import check
+
+    failures: list[Mapping[str, object]] = []
+    warnings: list[str] = []
+    report = ""
+    for on, frame in (("input", computed.raw), ("output", staged)):
+        rules = tuple(rule for rule in view.expectations if rule.on == on)
+        if not rules or frame is None:
+            continue
+        result = check(
+            frame,
+            rules,
+            view=view.name,
+            interval=claim.interval,
+            on=on,
+            report_dir=Path(context.settings.state_path) / "reports",
+            key_columns=tuple(key.name for key in view.join_keys),
+            run_id=claim.run_id,
+        )
+        failures += [failure.to_dict() for failure in result.failures]
+        warnings += [warning.message for warning in result.warnings]
+        if not result.passed or not report:
+            report = str(result.report)
+    if failures:
+        rules_text = "; ".join(str(failure["message"]) for failure in failures)
+        raise GateRefused(
+            f"{view.name} {claim.interval}: {len(failures)} critical expectation(s) failed: {rules_text}. "
+            f"The published table and Redis keep their last good state. Report: {report}",
+            failures=failures,
+            report=report,
+        )
+    return tuple(warnings)
+
+
+def _commit(
+    context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: Computed
+) -> CommitRecord:
+    """Append the rows that differ from what stands, as one Delta commit that names the run."""
+    from featurestore.engines.spark.difference import rows_to_append
+
+    context.offline.ensure_table(view)
+    standing = context.offline.standing(view, within=computed.within)
+    rows = rows_to_append(staged, standing, view=view, created=claim.created)
+    commit = CommitRecord(
+        run_id=claim.run_id,
+        view=view.name,
+        version=view.version,
+        interval=claim.interval,
+        generation=claim.generation,
+        fingerprint=view.fingerprint,
+        created=claim.created,
+        inputs=claim.inputs,
+        counts=dict(computed.metrics()),
+    )
+    return context.offline.append(rows, view, commit, app_id=app_id(context, view, claim.interval))
+
+
+@contextmanager
+def _lease(context: RuntimeContext, claim: Claim) -> Iterator[Callable[[], None]]:
+    """Keep the lease alive from a thread until the block ends; the given check raises when it was lost."""
+    ended = threading.Event()
+    lost: list[IntervalBusy] = []
+
+    def beat() -> None:
+        while not ended.wait(LEASE.total_seconds() / 4):
+            try:
+                context.ledger.heartbeat(claim, now=context.clock(), lease=LEASE)
+            except IntervalBusy as error:
+                lost.append(error)
+                return
+
+    def check() -> None:
+        if lost:
+            raise lost[0]
+
+    thread = threading.Thread(target=beat, name=f"lease {claim.run_id}", daemon=True)
+    thread.start()
+    try:
+        yield check
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _recorded_failure(context: RuntimeContext, claim: Claim) -> Iterator[None]:
+    """Give the claim back with the reason when the block fails."""
+    try:
+        yield
+    except IntervalBusy:
+        raise
+    except GateRefused as error:
+        context.ledger.refuse(claim, describe_error(error), now=context.clock())
+        raise
+    except Exception as error:
+        context.ledger.fail(claim, describe_error(error), now=context.clock())
+        raise
