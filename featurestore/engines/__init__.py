@@ -1,0 +1,1 @@
+"""Engines compute rows; they never write. ``base`` says what one is."""

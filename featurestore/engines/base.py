@@ -1,0 +1,70 @@
+"""What the runtime asks of an engine: pin the inputs of a run, then compute its rows. Engines never write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from featurestore.intervals import Interval
+from featurestore.ir.nodes import SourceNode, ViewNode
+
+__all__ = ["ComputeRequest", "ComputedStep", "Engine", "SourcePin"]
+
+FrameT = TypeVar("FrameT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePin:
+    """The state of a source that a run reads, however the source changes meanwhile; ``state`` is plain JSON.
+
+    ``kind="delta"``: ``{"version": int, "id": str}``. ``kind="files"``: ``{"digest": str, "files": [[path, size,
+    mtime_ns], …]}``, paths sorted; the digest covers the list.
+    """
+
+    source: str
+    kind: str
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeRequest:
+    """One run. ``first`` says that the interval's first step begins a covered stretch: it compares with nothing.
+
+    ``created`` stamps the rows whose source has no created column. ``pins`` has each source the view reads, by name.
+    """
+
+    view: ViewNode
+    interval: Interval
+    first: bool
+    created: datetime
+    pins: Mapping[str, SourcePin]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputedStep(Generic[FrameT]):
+    """What a run computed, not yet evaluated if the engine is lazy.
+
+    ``rows``: join keys, event_timestamp, created_timestamp, features, in the manifest's types, keys not null.
+    ``raw``: the event source's rows of the interval before null keys are dropped; None where there is no such source.
+    ``event_range``: the event times whose rows are this run's alone; what stands there and is not in ``rows`` is gone.
+    ``metrics``: counts, to be called after ``rows`` was evaluated once; they cost no pass of their own.
+    """
+
+    rows: FrameT
+    raw: FrameT | None
+    event_range: Interval
+    metrics: Callable[[], Mapping[str, int]]
+
+
+class Engine(Protocol[FrameT]):
+    """Computes a view's rows for an interval from pinned inputs: the same inputs give the same rows."""
+
+    def pin(self, source: SourceNode) -> SourcePin:
+        """Name the present state of a source."""
+        ...
+
+    def compute(self, request: ComputeRequest) -> ComputedStep[FrameT]:
+        """Compute the rows of one run."""
+        ...

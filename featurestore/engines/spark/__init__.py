@@ -1,0 +1,1 @@
+"""The Spark engine: sources, transformations, tiles and windows, as plain DataFrames."""

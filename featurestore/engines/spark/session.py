@@ -1,0 +1,60 @@
+"""The Spark session, with all settings that results depend on pinned in code; sizes come from ``spark_conf/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pyspark.sql import SparkSession
+
+from featurestore.errors import SettingsError
+
+__all__ = ["PINNED", "build_session"]
+
+PINNED: Mapping[str, str] = MappingProxyType(
+    {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.timestampType": "TIMESTAMP_LTZ",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # Nanosecond columns are read as integers and converted in sources.py; Spark refuses them otherwise.
+        "spark.sql.legacy.parquet.nanosAsLong": "true",
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+        "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.storeAssignmentPolicy": "ANSI",
+        "spark.sql.mapKeyDedupPolicy": "EXCEPTION",
+        "spark.sql.legacy.timeParserPolicy": "EXCEPTION",
+        # Delta column names are not case-sensitive, so neither is anything here.
+        "spark.sql.caseSensitive": "false",
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+        "spark.sql.files.ignoreMissingFiles": "false",
+        "spark.sql.files.ignoreCorruptFiles": "false",
+        # Floats are folded in the order of sorted rows: a sort aggregate keeps it, a hash aggregate may spill and lose it.
+        "spark.sql.execution.replaceHashWithSortAgg": "true",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
+        "spark.speculation": "false",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    }
+)
+
+
+def build_session(app_name: str, *, master: str | None = None, extra: Mapping[str, str] | None = None) -> SparkSession:
+    """Start (or take) the process's session.
+
+    Master, sizes, class path and Java are what spark-submit gave; an in-process session gets them by ``master`` and
+    ``extra``. A pinned setting cannot be set otherwise.
+    """
+    extra = extra or {}
+    refused = [name for name in extra if name in PINNED and extra[name] != PINNED[name]]
+    if refused:
+        lines = ", ".join(f"{name}={extra[name]} (pinned: {PINNED[name]})" for name in sorted(refused))
+        raise SettingsError(f"results depend on these Spark settings, so they cannot be changed: {lines}; remove them")
+    builder = SparkSession.builder.appName(app_name)
+    if master is not None:
+        builder = builder.master(master)
+    for name, value in {**extra, **PINNED}.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
