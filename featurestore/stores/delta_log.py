@@ -1,0 +1,67 @@
+"""A Delta table's log, read without Spark: which runs committed what."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from featurestore.stores.base import CommitRecord
+from featurestore.stores.commit_json import commit_from_json
+
+__all__ = ["DeltaLog"]
+
+_LOG = logging.getLogger(__name__)
+_FIRST_LOOK = 16
+
+
+class DeltaLog:
+    """The log at ``path``; it is opened anew for each question, so answers are never stale."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def latest_version(self) -> int | None:
+        """Give the newest version, None where there is no table."""
+        table = self._open()
+        return None if table is None else table.version()
+
+    def commits(self) -> list[CommitRecord]:
+        """Give the commits of runs, oldest first; reads one small JSON file a version."""
+        table = self._open()
+        return [] if table is None else list(_records(table, None))[::-1]
+
+    def recent_commits(self) -> Iterator[CommitRecord]:
+        """Give the commits of runs, newest first, reading further back only as far as the caller asks."""
+        table = self._open()
+        if table is None:
+            return
+        total, given, limit = table.version() + 1, 0, _FIRST_LOOK
+        while True:
+            records = list(_records(table, min(limit, total)))
+            yield from records[given:]
+            if limit >= total:
+                return
+            given, limit = len(records), limit * 8
+
+    def _open(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self._path)
+        except TableNotFoundError:
+            return None
+
+
+def _records(table: DeltaTable, limit: int | None) -> Iterator[CommitRecord]:
+    for entry in table.history(limit):
+        record = commit_from_json(entry.get("userMetadata"), delta_version=entry["version"])
+        if record is not None:
+            yield record
+        else:
+            _LOG.debug(
+                "version %s of %s is no run's: %s",
+                entry["version"],
+                table.table_uri,
+                entry.get("operation"),
+            )
