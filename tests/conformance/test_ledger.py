@@ -23,7 +23,10 @@ def day(number: int, until: int | None = None) -> Interval:
     return Interval(start + timedelta(days=number), start + timedelta(days=number + 1 if until is None else until))
 
 
-def claim(ledger: SqlLedger, interval: Interval = day(0), **overrides: Any) -> Claim:
+DAY = day(0)
+
+
+def claim(ledger: SqlLedger, interval: Interval = DAY, **overrides: Any) -> Claim:
     values = {"inputs": {"clicks": 7}, "created": interval.end, "owner": "a", "now": NOW, "lease": LEASE}
     return ledger.claim("v", 1, interval, **(values | overrides))
 
@@ -58,7 +61,7 @@ def test_first_claim_has_generation_one_and_the_given_created(ledger: SqlLedger)
 
 def test_a_live_lease_refuses_others_and_names_the_holder(ledger: SqlLedger) -> None:
     claim(ledger)
-    with pytest.raises(IntervalBusy, match="by a .*lease lasts until 2026-03-01T12:05:00.123456Z"):
+    with pytest.raises(IntervalBusy, match=r"by a .*lease lasts until 2026-03-01T12:05:00.123456Z"):
         claim(ledger, owner="b", now=NOW + LEASE - TICK)
 
 
@@ -181,7 +184,14 @@ def test_rebuild_takes_the_delta_log_as_the_truth(ledger: SqlLedger) -> None:
 def test_publications_keep_their_order_and_repeat_nothing(ledger: SqlLedger) -> None:
     made = [
         PublicationRecord(
-            view="v", version=1, delta_version=number, covered_until=until, sent=2, ignored=1, bytes_sent=99, published_at=at
+            view="v",
+            version=1,
+            delta_version=number,
+            covered_until=until,
+            sent=2,
+            ignored=1,
+            bytes_sent=99,
+            published_at=at,
         )
         for number, until, at in ((3, None, NOW), (3, day(0).end, NOW + TICK), (2, day(1).end, NOW + LEASE))
     ]

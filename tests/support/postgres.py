@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Self
 
 import psycopg
 
@@ -34,7 +35,7 @@ class PostgresServer:
     def is_available() -> bool:
         return _programs() is not None
 
-    def __enter__(self) -> PostgresServer:
+    def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="featurestore-postgres-"))
         if self.account:
             shutil.chown(self.folder, self.account)
@@ -72,4 +73,6 @@ class PostgresServer:
         )
         if done.returncode:
             log = self.folder / "log"
-            raise RuntimeError(f"{program} failed: {(done.stderr or (log.read_bytes() if log.exists() else b'')).decode()}")
+            raise RuntimeError(
+                f"{program} failed: {(done.stderr or (log.read_bytes() if log.exists() else b'')).decode()}"
+            )
