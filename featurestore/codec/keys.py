@@ -1,0 +1,200 @@
+"""Online keys: ``{project bucket}`` storage id, then the entity key (byte by byte in ``docs/formats.md``)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.codec.entity import FIXED_WIDTHS, entity_fields
+from featurestore.codec.varint import varint
+from featurestore.errors import EntityKeyMissing
+from featurestore.ir.nodes import FieldNode
+from featurestore.spec.dtypes import Int64
+
+__all__ = ["BUCKETS", "KeyCodec", "lock_key", "manifest_key", "marker_key", "pointer_key", "project_ids_key"]
+
+BUCKETS = 1 << 14
+"""Entities of a project are spread over this many hash tags, as many as a cluster has slots."""
+
+_SCALAR_ROWS = 24
+"""Below this many rows a plain loop is faster than NumPy's fixed cost."""
+_INT64 = struct.Struct(">q")
+_GLOB = b"*?[]\\"
+
+Columns = Mapping[str, "Sequence[Any] | np.ndarray | pa.Array | pa.ChunkedArray"]
+
+
+class KeyCodec:
+    """Keys of one (view, version) for entities with the join keys ``fields``, in that order.
+
+    All keys of one entity key in one project share a hash tag, whatever the view: so one cluster slot.
+    """
+
+    def __init__(self, *, project_id: int, storage_id: int, fields: tuple[FieldNode, ...]) -> None:
+        if project_id < 1 or storage_id < 1:
+            raise ValueError(f"project_id and storage_id are at least 1; found {project_id} and {storage_id}")
+        self.fields = fields
+        self.project_id = project_id
+        self.storage_id = storage_id
+        self._entity = entity_fields(fields)
+        self._head = b"{" + _tag_digits(project_id)
+        self._tail = b"}" + varint(storage_id)
+
+    def encode(self, columns: Columns, *, on_invalid: Literal["raise", "null"] = "raise") -> list[bytes | None]:
+        """Give one key for each row, None where any part is null.
+
+        Values are coerced where that loses nothing (``"3"``, ``3.0`` and ``np.int64(3)`` for an Int64 key). Other
+        values raise EntityKeyMissing naming the row, or give None with ``on_invalid="null"``.
+        """
+        values = self._columns(columns)
+        if len(self.fields) == 1 and self.fields[0].dtype == Int64:
+            integers = _plain_integers(values[0])
+            if integers is not None:
+                return self._encode_integers(integers)
+        return self._assemble(self._entity_keys(values, on_invalid))
+
+    def scan_pattern(self) -> bytes:
+        """Give the glob that ``SCAN MATCH`` finds this codec's keys by: these and no others."""
+        return _escape(self._head) + b"??" + _escape(self._tail) + b"*"
+
+    def owns(self, key: bytes) -> bool:
+        """Say whether this (project, storage id) made the key; lock keys are owned by none."""
+        head = len(self._head)
+        return key.startswith(self._head) and key.startswith(self._tail, head + 2)
+
+    def _columns(self, columns: Columns) -> list[Any]:
+        missing = [field.name for field in self.fields if field.name not in columns]
+        if missing:
+            found = ", ".join(columns) or "none"
+            needed = ", ".join(field.name for field in self.fields)
+            raise EntityKeyMissing(
+                f"entity rows lack the join key {', '.join(missing)}; found {found}; each row needs {needed}",
+                missing=missing,
+            )
+        values = [columns[field.name] for field in self.fields]
+        lengths = {field.name: len(column) for field, column in zip(self.fields, values, strict=True)}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise EntityKeyMissing(f"entity key columns differ in length: {shown}; give one value for each row")
+        return values
+
+    def _entity_keys(self, columns: Sequence[Any], on_invalid: str) -> list[bytes | None]:
+        parts: list[list[bytes | None]] = []
+        last = len(columns) - 1
+        for number, (field, column) in enumerate(zip(self._entity, columns, strict=True)):
+            encoded = field.encode(column, on_invalid=on_invalid)
+            if number != last and field.dtype not in FIXED_WIDTHS:
+                encoded = [None if part is None else varint(len(part)) + part for part in encoded]
+            parts.append(encoded)
+        if len(parts) == 1:
+            return parts[0]
+        return [None if None in row else b"".join(row) for row in zip(*parts, strict=True)]  # type: ignore[arg-type]
+
+    def _assemble(self, entity_keys: Sequence[bytes | None]) -> list[bytes | None]:
+        head, tail, digits = self._head, self._tail, _bucket_digits()
+        mask = BUCKETS - 1
+        return [None if key is None else head + digits[crc32(key) & mask] + tail + key for key in entity_keys]
+
+    def _encode_integers(self, integers: np.ndarray) -> list[bytes | None]:
+        if len(integers) < _SCALAR_ROWS:
+            return self._assemble([_INT64.pack(number) for number in integers.tolist()])
+        raw = integers.astype(">i8").view(np.uint8).reshape(-1, 8)
+        buckets = _crc32_rows(raw) & (BUCKETS - 1)
+        head, tail = (np.frombuffer(self._head, np.uint8), np.frombuffer(self._tail, np.uint8))
+        width = len(head) + 2 + len(tail) + 8
+        matrix = np.empty((len(integers), width), np.uint8)
+        matrix[:, : len(head)] = head
+        matrix[:, len(head)] = 0x80 | (buckets >> 7)
+        matrix[:, len(head) + 1] = 0x80 | (buckets & 0x7F)
+        matrix[:, len(head) + 2 : -8] = tail
+        matrix[:, -8:] = raw
+        packed = matrix.tobytes()
+        return [packed[start : start + width] for start in range(0, len(packed), width)]
+
+
+def lock_key(key: bytes) -> bytes:
+    """Give the key of the lock over one row's key; it has the same hash tag. Storage id 0 marks it."""
+    end = key.index(b"}") + 1
+    return key[:end] + b"\0L" + key[end:]
+
+
+def pointer_key(project: str) -> bytes:
+    """Where the project's pointer record lies (``codec.pointer``)."""
+    return f"featurestore:pointer:{project}".encode()
+
+
+def manifest_key(project: str) -> bytes:
+    """Where the project's manifest lies."""
+    return f"featurestore:manifest:{project}".encode()
+
+
+def marker_key(project_id: int, storage_id: int) -> bytes:
+    """Where the publication marker of one (view, version) lies."""
+    return f"featurestore:marker:{project_id}:{storage_id}".encode()
+
+
+def project_ids_key() -> bytes:
+    """The hash of project name to project id, of all projects of one Redis."""
+    return b"featurestore:project_ids"
+
+
+def _plain_integers(column: Any) -> np.ndarray | None:
+    """Give the column as int64 when it holds integers and no null, else None."""
+    if isinstance(column, list | tuple):
+        if set(map(type, column)) != {int}:
+            return None
+        try:
+            return np.array(column, dtype=np.int64)
+        except OverflowError:
+            return None
+    if isinstance(column, pa.ChunkedArray | pa.Array):
+        if not pa.types.is_integer(column.type) or pa.types.is_uint64(column.type) or column.null_count:
+            return None
+        return np.asarray(column.to_numpy()).astype(np.int64, copy=False)
+    if isinstance(column, np.ma.MaskedArray):
+        return None
+    if isinstance(column, np.ndarray) and column.dtype.kind in "iu" and column.dtype != np.uint64:
+        return column.astype(np.int64, copy=False)
+    return None
+
+
+def _tag_digits(number: int) -> bytes:
+    """Write base 128 with the high bit of every byte set: no byte of it is ``{`` or ``}``."""
+    digits = bytearray()
+    while True:
+        digits.append(0x80 | (number & 0x7F))
+        number >>= 7
+        if not number:
+            return bytes(reversed(digits))
+
+
+def _escape(literal: bytes) -> bytes:
+    return b"".join((b"\\" if byte in _GLOB else b"") + bytes((byte,)) for byte in literal)
+
+
+@cache
+def _bucket_digits() -> list[bytes]:
+    return [bytes((0x80 | (bucket >> 7), 0x80 | (bucket & 0x7F))) for bucket in range(BUCKETS)]
+
+
+@cache
+def _crc32_table() -> np.ndarray:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(0xEDB88320), table >> 1).astype(np.uint32)
+    return table
+
+
+def _crc32_rows(rows: np.ndarray) -> np.ndarray:
+    """Compute zlib's CRC-32 of each row of a byte matrix."""
+    table = _crc32_table()
+    crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
+    for column in rows.T:
+        crc = table[(crc ^ column) & 0xFF] ^ (crc >> 8)
+    return crc ^ np.uint32(0xFFFFFFFF)

@@ -1,0 +1,48 @@
+"""Where each part of a packed row lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from featurestore.codec.fixed import fixed_type
+from featurestore.codec.stamp import STAMP_BYTES
+from featurestore.ir.nodes import FieldNode
+
+__all__ = ["CODEC", "CODEC_MASK", "HEADER_BYTES", "HOLDS", "TOMBSTONE", "Layout"]
+
+CODEC = 0x10
+"""High half of the byte after the stamp: the format, here 1. The low half has the flags."""
+CODEC_MASK = 0xF0
+HOLDS = 0x01
+TOMBSTONE = 0x02
+HEADER_BYTES = STAMP_BYTES + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The packed row without its variable part, as a NumPy record.
+
+    Its members are event, created, codec, bitmap, and ``c0``, ``c1`` … by the field's number. A variable-width field's
+    member is the end of its body in the variable part; it starts where the body before it ends.
+    """
+
+    storage: np.dtype[Any]
+    variable: tuple[int, ...]
+    """Numbers of the variable-width fields, in order."""
+
+    @classmethod
+    def of(cls, fields: Sequence[FieldNode]) -> Layout:
+        members: list[tuple[Any, ...]] = [("event", ">u8"), ("created", ">u8"), ("codec", "u1")]
+        if fields:
+            members.append(("bitmap", "u1", ((len(fields) + 7) // 8,)))
+        variable = []
+        for number, field in enumerate(fields):
+            fixed = fixed_type(field.dtype)
+            if fixed is None:
+                variable.append(number)
+            members.append((f"c{number}", "<u4" if fixed is None else fixed.storage))
+        return cls(storage=np.dtype(members), variable=tuple(variable))

@@ -1,0 +1,143 @@
+"""Small records beside the rows: the project's pointer, and a view version's publication marker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from featurestore.errors import StateError
+
+__all__ = ["Marker", "Pointer", "VersionRef", "ViewPointer"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRef:
+    """A version of a view and the storage id its rows lie under."""
+
+    version: int
+    storage_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewPointer:
+    """Which version of a view is served; 0 for both numbers while its first publication is still running.
+
+    ``covered_until_us`` is up to when rows that hold are known to hold; None for a view without schedule.
+    ``building`` gets writes but no reads yet; ``warm`` versions may be rolled back to.
+    """
+
+    version: int
+    storage_id: int
+    covered_until_us: int | None = None
+    building: VersionRef | None = None
+    warm: tuple[VersionRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """The one record a lookup checks: equal bytes, equal plan. ``generation`` is the manifest's."""
+
+    project: str
+    project_id: int
+    generation: int
+    views: Mapping[str, ViewPointer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", MappingProxyType(dict(self.views)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Pointer.from_bytes, (self.to_bytes(),))
+
+    def with_view(self, name: str, view: ViewPointer | None) -> Pointer:
+        """Give the pointer with one view replaced, or taken out by None."""
+        views = {key: value for key, value in self.views.items() if key != name}
+        return replace(self, views=views if view is None else {**views, name: view})
+
+    def to_bytes(self) -> bytes:
+        """Write canonical JSON: equal pointers are equal bytes."""
+        return _dump(
+            {
+                "format": _FORMAT,
+                "project": self.project,
+                "project_id": self.project_id,
+                "generation": self.generation,
+                "views": {name: _view_to_json(view) for name, view in self.views.items()},
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> Pointer:
+        content = _load(record, "pointer")
+        return cls(
+            project=content["project"],
+            project_id=content["project_id"],
+            generation=content["generation"],
+            views={name: _view_from_json(view) for name, view in content["views"].items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """Up to which Delta version a view version's rows are in Redis. Lost with them, so a loss is noticed."""
+
+    delta_version: int
+    covered_until_us: int | None = None
+
+    def to_bytes(self) -> bytes:
+        return _dump({"format": _FORMAT, "delta": self.delta_version, "covered": self.covered_until_us})
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> Marker:
+        content = _load(record, "publication marker")
+        return cls(delta_version=content["delta"], covered_until_us=content["covered"])
+
+
+def _view_to_json(view: ViewPointer) -> dict[str, Any]:
+    content: dict[str, Any] = {"version": view.version, "storage_id": view.storage_id}
+    if view.covered_until_us is not None:
+        content["covered"] = view.covered_until_us
+    if view.building is not None:
+        content["building"] = [view.building.version, view.building.storage_id]
+    if view.warm:
+        content["warm"] = [[ref.version, ref.storage_id] for ref in view.warm]
+    return content
+
+
+def _view_from_json(content: Mapping[str, Any]) -> ViewPointer:
+    building = content.get("building")
+    return ViewPointer(
+        version=content["version"],
+        storage_id=content["storage_id"],
+        covered_until_us=content.get("covered"),
+        building=None if building is None else _ref(building),
+        warm=tuple(_ref(pair) for pair in content.get("warm", ())),
+    )
+
+
+def _ref(pair: list[int]) -> VersionRef:
+    return VersionRef(version=pair[0], storage_id=pair[1])
+
+
+def _dump(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _load(record: bytes, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(record)
+        found = content["format"]
+    except (ValueError, KeyError, TypeError):
+        raise StateError(
+            f"the {what} in the online store is not readable: found {record[:60]!r}; publish again"
+        ) from None
+    if found != _FORMAT:
+        raise StateError(
+            f"the {what} in the online store has format {found}, valid is {_FORMAT}; "
+            "it was written by a newer release: upgrade this process"
+        )
+    return dict(content)

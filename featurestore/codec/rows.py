@@ -1,0 +1,230 @@
+"""Decoded rows of one request: headers at once, columns when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.codec.arrow import arrow_type
+from featurestore.codec.fixed import fixed_type
+from featurestore.codec.layout import CODEC, HEADER_BYTES, HOLDS, TOMBSTONE, Layout
+from featurestore.codec.stamp import STAMP_BYTES, unstamp
+from featurestore.codec.variable import decode_body
+from featurestore.errors import StateError
+from featurestore.intervals import EPOCH, from_micros
+from featurestore.ir.nodes import FieldNode
+from featurestore.spec.dtypes import Array, DType, Map, Scalar
+
+__all__ = ["DecodedColumn", "DecodedRows", "decode_rows"]
+
+_EPOCH_DATE = EPOCH.date()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedColumn:
+    """One value for each row; where ``valid`` is False the row is absent or the value null, and ``values`` is filler.
+
+    ``values`` has the natural NumPy type, with datetime64[us] for timestamps and datetime64[D] for dates; text, bytes,
+    decimals, lists and maps are Python objects. Both arrays are to be read only.
+    """
+
+    dtype: DType
+    values: np.ndarray
+    valid: np.ndarray
+
+    def to_list(self) -> list[Any]:
+        """Give Python values, None where not valid; timestamps are aware in UTC."""
+        match self.dtype:
+            case Scalar(name="timestamp"):
+                values: list[Any] = [from_micros(micros) for micros in self.values.view(np.int64).tolist()]
+            case Scalar(name="date"):
+                values = self.values.tolist()
+            case _:
+                values = self.values.tolist()
+        if not self.valid.all():
+            for row in np.flatnonzero(~self.valid).tolist():
+                values[row] = None
+        return values
+
+    def to_arrow(self) -> pa.Array:
+        """Give an array of the dtype's Arrow type."""
+        target = arrow_type(self.dtype)
+        if self.values.dtype == object:
+            return pa.array([_to_arrow_value(value, self.dtype) for value in self.to_list()], target)
+        return pa.array(self.values, target, mask=~self.valid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedRows:
+    """Rows in the order they were asked for; ``present`` is False for missing values and tombstones.
+
+    Where a row is not present its times are 0 and it holds nothing.
+    """
+
+    count: int
+    present: np.ndarray
+    event_us: np.ndarray
+    created_us: np.ndarray
+    holds: np.ndarray
+    columns: Mapping[str, DecodedColumn]
+
+
+def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[bytes | None]) -> DecodedRows:
+    """Read headers and fixed parts of all rows at once; see ``RowCodec.decode``."""
+    count = len(blobs)
+    kept, rows = _present(layout, blobs)
+    heads = _heads(layout, kept, rows)
+    present = np.ones(count, np.bool_) if rows is None else np.zeros(count, np.bool_)
+    if rows is not None:
+        present[rows] = True
+    scatter = _Scatter(count=count, rows=rows)
+    return DecodedRows(
+        count=count,
+        present=present,
+        event_us=scatter(unstamp(heads["event"])),
+        created_us=scatter(unstamp(heads["created"])),
+        holds=scatter((heads["codec"] & HOLDS).astype(np.bool_)),
+        columns=_Columns(layout=layout, fields=fields, heads=heads, blobs=kept, present=present, scatter=scatter),
+    )
+
+
+def _present(layout: Layout, blobs: Sequence[bytes | None]) -> tuple[Sequence[bytes], np.ndarray | None]:
+    """Drop what is absent; the second part has the places of the rest, None when nothing was dropped."""
+    width = layout.storage.itemsize
+    try:
+        is_uniform = width > HEADER_BYTES and set(map(len, blobs)) == {width}  # type: ignore[arg-type]
+    except TypeError:
+        is_uniform = False
+    if is_uniform:
+        return blobs, None  # type: ignore[return-value]
+    rows = [row for row, blob in enumerate(blobs) if blob is not None and not _is_tombstone(blob)]
+    kept: list[bytes] = [blobs[row] for row in rows]  # type: ignore[misc]
+    return kept, None if len(rows) == len(blobs) else np.array(rows, np.intp)
+
+
+def _is_tombstone(blob: bytes) -> bool:
+    return len(blob) == HEADER_BYTES and bool(blob[STAMP_BYTES] & TOMBSTONE)
+
+
+def _heads(layout: Layout, blobs: Sequence[bytes], rows: np.ndarray | None) -> np.ndarray:
+    width = layout.storage.itemsize
+    lengths = set(map(len, blobs))
+    if lengths <= {width}:
+        joined = b"".join(blobs)
+    elif not layout.variable or min(lengths) < width:
+        row = next(row for row, blob in enumerate(blobs) if len(blob) < width or not layout.variable)
+        if not layout.variable:
+            row = next(row for row, blob in enumerate(blobs) if len(blob) != width)
+        raise _foreign(rows, row, f"{len(blobs[row])} bytes, valid are {width}{' or more' if layout.variable else ''}")
+    else:
+        joined = b"".join([blob[:width] for blob in blobs])
+    heads = np.frombuffer(joined, layout.storage)
+    foreign = (heads["codec"] & ~np.uint8(HOLDS)) != CODEC
+    if foreign.any():
+        row = int(np.flatnonzero(foreign)[0])
+        raise _foreign(rows, row, f"codec byte {int(heads['codec'][row]):#04x}, valid is {CODEC:#04x}")
+    return heads
+
+
+def _foreign(rows: np.ndarray | None, row: int, found: str) -> StateError:
+    place = row if rows is None else int(rows[row])
+    return StateError(
+        f"the online value of row {place} is not of this view version's schema: found {found}; "
+        "it was written by another release or program: publish the view again",
+        row=place,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scatter:
+    """Puts one value for each present row into an array with one for each row asked for; zero elsewhere."""
+
+    count: int
+    rows: np.ndarray | None
+
+    def __call__(self, dense: np.ndarray) -> np.ndarray:
+        if self.rows is None:
+            return dense
+        spread = np.zeros(self.count, dense.dtype)
+        spread[self.rows] = dense
+        return spread
+
+
+class _Columns(Mapping[str, DecodedColumn]):
+    """Columns by field name, each decoded once."""
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        fields: tuple[FieldNode, ...],
+        heads: np.ndarray,
+        blobs: Sequence[bytes],
+        present: np.ndarray,
+        scatter: _Scatter,
+    ) -> None:
+        self._layout = layout
+        self._fields = {field.name: (number, field.dtype) for number, field in enumerate(fields)}
+        self._heads = heads
+        self._blobs = blobs
+        self._present = present
+        self._scatter = scatter
+        self._bits: np.ndarray | None = None
+        self._decoded: dict[str, DecodedColumn] = {}
+
+    def __getitem__(self, name: str) -> DecodedColumn:
+        column = self._decoded.get(name)
+        if column is None:
+            number, dtype = self._fields[name]
+            column = self._decoded[name] = self._decode(number, dtype)
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def _decode(self, number: int, dtype: DType) -> DecodedColumn:
+        valid = self._valid(number)
+        fixed = fixed_type(dtype)
+        if fixed is not None:
+            dense = fixed.to_numpy(self._heads[f"c{number}"])
+        else:
+            dense = self._bodies(number, dtype, valid)
+        if valid is None:
+            return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._present)
+        return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._scatter(valid))
+
+    def _valid(self, number: int) -> np.ndarray | None:
+        """Say for each present row whether the value is there; None when all values of all columns are."""
+        if self._bits is None:
+            bits = np.unpackbits(self._heads["bitmap"], axis=1, count=len(self._fields), bitorder="little")
+            self._bits = bits.view(np.bool_) if not bits.all() else np.empty(0, np.bool_)
+        return self._bits[:, number] if self._bits.ndim == 2 else None
+
+    def _bodies(self, number: int, dtype: DType, valid: np.ndarray | None) -> np.ndarray:
+        width = self._layout.storage.itemsize
+        before = self._layout.variable.index(number) - 1
+        ends = self._heads[f"c{number}"].tolist()
+        starts = self._heads[f"c{self._layout.variable[before]}"].tolist() if before >= 0 else [0] * len(ends)
+        values = np.empty(len(ends), object)
+        for row, (blob, start, end) in enumerate(zip(self._blobs, starts, ends, strict=True)):
+            if valid is None or valid[row]:
+                values[row] = decode_body(blob[width + start : width + end], dtype)
+        return values
+
+
+def _to_arrow_value(value: Any, dtype: DType) -> Any:
+    """Write maps as pairs, as Arrow's builder takes them."""
+    match dtype:
+        case Map(value=inner) if value is not None:
+            return [(key, _to_arrow_value(item, inner)) for key, item in value.items()]
+        case Array(element=inner) if value is not None:
+            return [_to_arrow_value(item, inner) for item in value]
+        case _:
+            return value
