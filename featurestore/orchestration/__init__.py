@@ -1,0 +1,1 @@
+"""From the manifest to Airflow DAGs; only ``airflow`` imports Airflow."""
