@@ -27,7 +27,13 @@ DAY = day(0)
 
 
 def claim(ledger: SqlLedger, interval: Interval = DAY, **overrides: Any) -> Claim:
-    values = {"inputs": {"clicks": 7}, "created": interval.end, "owner": "a", "now": NOW, "lease": LEASE}
+    values: dict[str, Any] = {
+        "inputs": {"clicks": 7},
+        "created": interval.end,
+        "owner": "a",
+        "now": NOW,
+        "lease": LEASE,
+    }
     return ledger.claim("v", 1, interval, **(values | overrides))
 
 

@@ -23,6 +23,7 @@ from featurestore.ir.nodes import (
     ViewNode,
 )
 from featurestore.ir.schedule import parse_schedule
+from featurestore.spec.aggregation import AggregationFunction
 from featurestore.spec.dtypes import Float64, Int64, Timestamp
 
 __all__ = ["START", "aggregate_view", "clicks", "manifest_of", "plain_view", "prediction_view", "reads"]
@@ -67,7 +68,9 @@ def plain_view(**overrides: Any) -> ViewNode:
 
 
 def aggregate_view(**overrides: Any) -> ViewNode:
-    total = AggregationNode(name="total", function="sum", column="clicked", window=timedelta(days=7), dtype=Int64)
+    total = AggregationNode(
+        name="total", function=AggregationFunction.SUM, column="clicked", window=timedelta(days=7), dtype=Int64
+    )
     values: dict[str, Any] = {
         "name": "stats",
         "transformation": Aggregations(items=(total,)),
