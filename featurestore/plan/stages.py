@@ -1,0 +1,104 @@
+"""What one request does, step by step, as inert values: the runtime executes them, ``explain`` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from featurestore.intervals import Coverage, Interval
+from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
+from featurestore.plan.missing import missing_steps, step_parts
+
+__all__ = ["ComputeStage", "PublishStage", "ScoreStage", "Stage", "build_stages"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeStage:
+    """Compute one step of a feature view.
+
+    ``first`` says that the step before is neither covered nor computed earlier in the same list, so every non-empty
+    key gets a row; ``repair`` that the step is covered and is computed again.
+    """
+
+    view: str
+    interval: Interval
+    first: bool
+    repair: bool = False
+
+    def __str__(self) -> str:
+        return f"{'recompute' if self.repair else 'compute'} {self.view} {self.interval}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreStage:
+    """Score the entities of a prediction view at the end of one step."""
+
+    view: str
+    interval: Interval
+    repair: bool = False
+
+    def __str__(self) -> str:
+        return f"{'rescore' if self.repair else 'score'} {self.view} {self.interval}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishStage:
+    """Send the rows of a view that Redis lacks."""
+
+    view: str
+
+    def __str__(self) -> str:
+        return f"publish {self.view}"
+
+
+Stage: TypeAlias = ComputeStage | ScoreStage | PublishStage
+
+
+def build_stages(
+    manifest: Manifest,
+    views: Iterable[str],
+    bounds: Interval,
+    coverages: Mapping[str, Coverage],
+    *,
+    repair: bool = False,
+) -> tuple[Stage, ...]:
+    """Order the work of the named views inside ``bounds``: compute, score, publish features, publish predictions.
+
+    A view comes after those it reads, and its steps in order of time. A view named that has no missing steps is still
+    published: an earlier run may have ended between its commit and its publication. With ``repair``, steps that are
+    covered are computed again.
+    """
+    named = set(views)
+    for name in sorted(named):
+        manifest.stored_view(name)
+    ordered = [view for view in manifest.stored_views() if view.name in named]
+    features = [view for view in ordered if isinstance(view, ViewNode)]
+    predictions = [view for view in ordered if isinstance(view, PredictionViewNode)]
+    stages: list[Stage] = []
+    for view in features:
+        coverage = coverages.get(view.name, Coverage())
+        stages += _compute_stages(view.name, coverage, _parts(view, coverage, bounds, repair))
+    for scored in predictions:
+        parts = _parts(scored, coverages.get(scored.name, Coverage()), bounds, repair)
+        stages += (ScoreStage(view=scored.name, interval=part, repair=covered) for part, covered in parts)
+    stages += (PublishStage(view=view.name) for view in features if view.online)
+    stages += (PublishStage(view=view.name) for view in predictions)
+    return tuple(stages)
+
+
+def _parts(
+    view: StoredViewNode, coverage: Coverage, bounds: Interval, repair: bool
+) -> tuple[tuple[Interval, bool], ...]:
+    if repair:
+        return step_parts(view, coverage, bounds)
+    return tuple((step, False) for step in missing_steps(view, coverage, bounds))
+
+
+def _compute_stages(view: str, coverage: Coverage, parts: Iterable[tuple[Interval, bool]]) -> Iterator[ComputeStage]:
+    before = None
+    for interval, is_covered in parts:
+        follows = interval.start == before or any(s.start < interval.start <= s.end for s in coverage)
+        yield ComputeStage(view=view, interval=interval, first=not follows, repair=is_covered)
+        before = interval.end
