@@ -15,6 +15,7 @@ from featurestore.compile.loader import (
 )
 from featurestore.compile.lower import lower
 from featurestore.compile.schemas import SchemaOf, Schemas, lower_sources
+from featurestore.compile.validate import validate
 from featurestore.errors import DefinitionError, Problem
 from featurestore.ir.manifest import Manifest
 
@@ -44,7 +45,8 @@ def compile_definitions(loaded: LoadedDefinitions, *, project: str, repo: Path, 
     ``schema_of`` reads the columns of sources that do not declare them. The definitions' functions never run.
     """
     catalog, report = build_catalog(loaded)
-    schemas = Schemas(catalog=catalog, sources=lower_sources(catalog, schema_of, report))
+    schemas = Schemas(catalog=catalog, sources=lower_sources(catalog, schema_of, report), unsound=report.unsound)
+    validate(catalog, schemas, report, repo.resolve())
     if report.problems:
         raise DefinitionError(sorted(set(report.problems)))
     return CompileResult(

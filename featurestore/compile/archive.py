@@ -16,7 +16,7 @@ _FIRST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 def archive_name(digest: str) -> str:
     """Name the archive of a manifest's ``code`` digest."""
-    return f"definitions-{digest}.zip"
+    return f"{digest}.zip"
 
 
 def write_archive(repo: Path, package: str, folder: Path) -> tuple[str, Path]:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from featurestore.compile.loader import Definition, LoadedDefinitions
 from featurestore.compile.report import Report
+from featurestore.compile.shapes import shape_problems
 from featurestore.spec.entity import Entity
 from featurestore.spec.feature_view import (
     BatchFeatureView,
@@ -85,6 +86,9 @@ def build_catalog(loaded: LoadedDefinitions) -> tuple[Catalog, Report]:
         if id(definition) in seen:
             return
         seen.add(id(definition))
+        for message in shape_problems(definition):
+            report.unsound.add(id(definition))
+            report.add(definition, message)
         _register(definition, catalog, report)
         for part in parts_of(definition):
             locations.setdefault(id(part), locations[id(definition)])
@@ -127,6 +131,8 @@ def _definitions(values: Iterable[Any]) -> tuple[Definition, ...]:
 
 
 def _register(definition: Definition, catalog: Catalog, report: Report) -> None:
+    if not isinstance(definition.name, str):
+        return
     own = catalog.kind_of(definition)
     shared: list[dict[str, Any]] = [
         catalog.views,

@@ -19,16 +19,14 @@ class Report:
     locations: Mapping[int, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    unsound: set[int] = field(default_factory=set)
+    """Ids of definitions with an option of the wrong type: nothing else of them is checked."""
 
     def add(self, definition: Any, message: str) -> None:
         self.problems.append(self._problem(definition, message))
 
     def warn(self, definition: Any, message: str) -> None:
         self.warnings.append(self._problem(definition, message))
-
-    def has_problem_with(self, definition: Any) -> bool:
-        found = self._problem(definition, "")
-        return any((p.location, p.object) == (found.location, found.object) for p in self.problems)
 
     def where(self, definition: Any) -> str:
         return self.locations.get(id(definition), "unknown place")
@@ -42,12 +40,8 @@ def unknown(what: str, found: object, valid: Iterable[str]) -> str:
     """Say that ``found`` is none of ``valid``, and which of them it may be meant to be."""
     names = sorted(set(valid))
     close = difflib.get_close_matches(str(found), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return (
-        f"unknown {what} {found!r}{hint} Valid are {', '.join(names) or 'none'}"
-        if hint
-        else (f"unknown {what} {found!r}; valid are {', '.join(names) or 'none'}")
-    )
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"unknown {what} {found!r}{hint}; valid are {', '.join(names) or 'none'}"
 
 
 def choices(what: str, found: object, valid: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, TypeVar, assert_never
 
 from featurestore.compile.aggregates import default_name, output_dtype
 from featurestore.compile.catalog import AnyView, Catalog, selection_of
@@ -42,6 +42,7 @@ from featurestore.spec.source import (
 
 __all__ = ["SchemaOf", "Schemas", "batch_source_of", "field_nodes", "inputs_of", "join_keys_of", "lower_sources"]
 
+_Definition = TypeVar("_Definition")
 SchemaOf: TypeAlias = Callable[[FileSourceNode | DeltaSourceNode], tuple[FieldNode, ...]]
 """Reads the columns of stored files or tables, by their stored names; the node's ``schema`` is empty still."""
 
@@ -52,7 +53,13 @@ class Schemas:
 
     catalog: Catalog
     sources: dict[str, SourceNode]
+    unsound: set[int] = field(default_factory=set)
+    """Ids of definitions that have an option of the wrong type."""
     _features: dict[str, tuple[FieldNode, ...] | None] = field(default_factory=dict)
+
+    def sound(self, definitions: dict[str, _Definition]) -> list[_Definition]:
+        """Give the definitions whose options all have the right type, by name."""
+        return [definitions[name] for name in sorted(definitions) if id(definitions[name]) not in self.unsound]
 
     def columns(self, entry: ViewInput) -> tuple[FieldNode, ...] | None:
         """Give the columns that a view can read from one of its inputs."""
@@ -82,6 +89,8 @@ class Schemas:
         return self._features[view.name]
 
     def _find(self, view: AnyView) -> tuple[FieldNode, ...] | None:
+        if id(view) in self.unsound:
+            return None
         match view:
             case BatchFeatureView():
                 return self._batch(view)
@@ -122,6 +131,8 @@ def lower_sources(catalog: Catalog, schema_of: SchemaOf, report: Report) -> dict
     """Lower all sources; one whose schema cannot be read is reported and left out."""
     nodes: dict[str, SourceNode] = {}
     for name, source in catalog.sources.items():
+        if id(source) in report.unsound:
+            continue
         node = _lower_source(source, schema_of, report)
         if node is not None:
             nodes[name] = node
