@@ -1,0 +1,105 @@
+"""The online store in this process's memory: for tests and trials, with the same rules as Redis."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from featurestore.codec.stamp import is_newer
+from featurestore.errors import DeadlineExceeded
+from featurestore.intervals import to_micros, utc_now
+from featurestore.stores.base import WriteCount
+
+__all__ = ["MemoryOnlineStore"]
+
+
+class MemoryOnlineStore:
+    """Packed values in a dict. Safe for threads; ``clock`` judges expiry and is the store's time."""
+
+    def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._values: dict[bytes, bytes] = {}
+        self._expire_at_ms: dict[bytes, int] = {}
+        self._project_ids: dict[str, int] = {}
+
+    def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
+        """Give the stored bytes of each key, in order."""
+        if deadline is not None and deadline <= 0:
+            raise DeadlineExceeded("the read was not made: the deadline had passed")
+        with self._lock:
+            return [self._get(key) for key in keys]
+
+    def write_if_newer(
+        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
+    ) -> WriteCount:
+        """Replace each value iff the new one is greater by event, created and digest. Replays do nothing."""
+        expiries = [0] * len(pairs) if expire_at_ms is None else expire_at_ms
+        if len(expiries) != len(pairs):
+            raise ValueError(
+                f"expire_at_ms has {len(expiries)} times for {len(pairs)} pairs; give one for each, 0 for none"
+            )
+        written = 0
+        with self._lock:
+            for (key, value), expiry in zip(pairs, expiries, strict=True):
+                if is_newer(value, self._get(key)):
+                    self._set(key, value, int(expiry))
+                    written += 1
+        size = sum(len(key) + len(value) for key, value in pairs)
+        return WriteCount(written=written, ignored=len(pairs) - written, bytes_sent=size)
+
+    def put_record(self, key: bytes, value: bytes) -> None:
+        """Set a small record without comparing."""
+        with self._lock:
+            self._set(key, value, 0)
+
+    def replace_record(self, key: bytes, expected: bytes | None, value: bytes) -> bool:
+        """Set a record iff it still holds ``expected`` (None: nothing); say whether it did."""
+        with self._lock:
+            if self._get(key) != expected:
+                return False
+            self._set(key, value, 0)
+            return True
+
+    def delete(self, keys: Sequence[bytes]) -> int:
+        """Remove keys; give how many there were."""
+        with self._lock:
+            found = 0
+            for key in keys:
+                found += self._get(key) is not None
+                self._drop(key)
+            return found
+
+    def time_micros(self) -> int:
+        return to_micros(self._clock())
+
+    def project_id(self, name: str) -> int:
+        """Give the number that the project's keys carry, allotted at the first call; no two names share one."""
+        if not name:
+            raise ValueError("a project's name is not empty")
+        with self._lock:
+            return self._project_ids.setdefault(name, len(self._project_ids) + 1)
+
+    def check_eviction_policy(self) -> None:
+        """Do nothing: memory never evicts."""
+
+    def close(self) -> None:
+        """Do nothing: the values live as long as the store."""
+
+    def _get(self, key: bytes) -> bytes | None:
+        expiry = self._expire_at_ms.get(key)
+        if expiry is not None and to_micros(self._clock()) >= expiry * 1000:
+            self._drop(key)
+        return self._values.get(key)
+
+    def _set(self, key: bytes, value: bytes, expire_at_ms: int) -> None:
+        self._values[key] = value
+        if expire_at_ms:
+            self._expire_at_ms[key] = expire_at_ms
+        else:
+            self._expire_at_ms.pop(key, None)
+
+    def _drop(self, key: bytes) -> None:
+        self._values.pop(key, None)
+        self._expire_at_ms.pop(key, None)
