@@ -153,7 +153,9 @@ def _series_values(column: Column) -> Any:
         return pd.to_datetime(np.ma.filled(array, np.datetime64("NaT")).astype("datetime64[us]"), utc=True)
     if not isinstance(array, np.ma.MaskedArray):
         return array
-    return np.where(np.ma.getmaskarray(array), None, array.data.astype(object))
+    objects = array.data.astype(object)
+    objects[np.ma.getmaskarray(array)] = None
+    return objects
 
 
 def _from_series(series: Any) -> Any:

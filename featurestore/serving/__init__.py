@@ -1,0 +1,1 @@
+"""The lookup SDK: features and cached predictions from the online store."""

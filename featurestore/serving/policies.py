@@ -1,0 +1,107 @@
+"""What happens to stale and missing predictions: the view's ``on_stale`` and ``on_failure``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, assert_never
+
+import numpy as np
+
+from featurestore.errors import InferenceFailed, StalePrediction
+from featurestore.serving.plan import PredictionPlan
+from featurestore.serving.predictions import FAILED, MISSING, STALE, LiveRows, PredictionRows
+from featurestore.serving.rows import ViewRows
+
+__all__ = ["Infer", "settle"]
+
+logger = logging.getLogger(__name__)
+
+Infer = Callable[["np.ndarray[Any, Any]"], LiveRows]
+"""Predicts for the named rows of the request."""
+
+
+def settle(
+    plan: PredictionPlan,
+    judged: PredictionRows,
+    rows: Sequence[ViewRows],
+    keys: Sequence[bytes | None],
+    infer: Infer | None,
+) -> None:
+    """Apply the view's policies to the rows that are stale or missing; without ``infer`` stale ones are served."""
+    needing = judged.needing()
+    if not len(needing):
+        return
+    view = plan.view
+    match view.on_stale:
+        case "serve_stale":
+            return
+        case "null":
+            judged.hide(needing[judged.codes[needing] == STALE], STALE)
+        case "error":
+            _refuse(judged, needing, keys)
+        case "infer":
+            if infer is not None:
+                _repair(plan, judged, rows, keys, needing, infer)
+        case _:
+            assert_never(view.on_stale)
+
+
+def _repair(
+    plan: PredictionPlan,
+    judged: PredictionRows,
+    rows: Sequence[ViewRows],
+    keys: Sequence[bytes | None],
+    needing: np.ndarray[Any, Any],
+    infer: Infer,
+) -> None:
+    able = np.array([keys[place] is not None for place in needing.tolist()], dtype=bool)
+    if plan.inputs and plan.view.require_features:
+        usable = rows[plan.inputs[0]].usable()
+        for index in plan.inputs[1:]:
+            usable = usable | rows[index].usable()
+        able &= usable[needing]
+    judged.hide(needing[~able], MISSING)
+    needing = needing[able]
+    if not len(needing):
+        return
+    try:
+        live = infer(needing)
+    except InferenceFailed as error:
+        if plan.view.on_failure == "error":
+            raise
+        logger.warning("%s", error)
+        _fall_back(plan, judged, needing)
+        return
+    judged.put(live)
+    if live.failed.any():
+        failed = needing[live.failed]
+        if plan.view.on_failure == "error":
+            model = plan.view.model
+            raise InferenceFailed(
+                f"prediction view {plan.view.name!r}: model {model.name!r} version {model.version!r} gave NaN for "
+                f"{len(failed)} of {len(needing)} rows, such as entity row {int(failed[0])}; valid is a number",
+                view=plan.view.name,
+                rows=failed.tolist(),
+            )
+        logger.warning("model %s of view %s gave NaN for %d rows", plan.view.model.name, plan.view.name, len(failed))
+        _fall_back(plan, judged, failed)
+
+
+def _fall_back(plan: PredictionPlan, judged: PredictionRows, failed: np.ndarray[Any, Any]) -> None:
+    keeps_stale = plan.view.on_failure == "serve_stale"
+    judged.hide(failed[judged.codes[failed] == MISSING] if keeps_stale else failed, FAILED)
+
+
+def _refuse(judged: PredictionRows, needing: np.ndarray[Any, Any], keys: Sequence[bytes | None]) -> None:
+    refused = [place for place in needing.tolist() if keys[place] is not None]
+    if refused:
+        stale = sum(int(judged.codes[place]) == STALE for place in refused)
+        name = judged.view.name
+        raise StalePrediction(
+            f"prediction view {name!r} has on_stale='error': of {len(judged.codes)} entity rows {stale} are stale and "
+            f"{len(refused) - stale} have no prediction, such as entity row {refused[0]}; score the view again, "
+            "or let on_stale say what to serve",
+            view=name,
+            rows=refused,
+        )

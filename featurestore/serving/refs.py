@@ -1,0 +1,52 @@
+"""Feature references as text: ``view:feature``, and ``view@2:feature`` for a pinned version."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from featurestore.errors import FeatureNotFound
+
+__all__ = ["Reference", "parse_reference", "suggest"]
+
+_REFERENCE = re.compile(r"(?P<view>[^:@\s]+)(?:@(?P<version>[0-9]+))?:(?P<feature>[^:@\s]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """``text`` is the reference as answers name it; ``alias`` the name that full feature names start with."""
+
+    text: str
+    view: str
+    feature: str
+    alias: str
+    version: int | None = None
+    join_key_map: tuple[tuple[str, str], ...] = ()
+
+
+def parse_reference(text: str) -> Reference:
+    """Read one reference; FeatureNotFound says how one is written."""
+    match = _REFERENCE.fullmatch(text)
+    if match is None:
+        raise FeatureNotFound(
+            f"{text!r} names no feature; write view:feature, or view@version:feature for one version", feature=text
+        )
+    version = match["version"]
+    return Reference(
+        text=text,
+        view=match["view"],
+        feature=match["feature"],
+        alias=match["view"] if version is None else f"{match['view']}@{version}",
+        version=None if version is None else int(version),
+    )
+
+
+def suggest(name: str, valid: Iterable[str]) -> str:
+    """Write the end of a message about an unknown name: the close matches, else all that there are."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"valid are {', '.join(names[:20])}{' …' if len(names) > 20 else ''}" if names else "there are none"

@@ -1,0 +1,194 @@
+"""The answer of a lookup: values, statuses, event times and ages, turned into Python objects when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from featurestore.intervals import from_micros
+from featurestore.ondemand.arrays import Column, function_input
+from featurestore.serving.entity_rows import to_list
+from featurestore.serving.plan import Output
+from featurestore.serving.predictions import PredictionAnswer, PredictionRows
+from featurestore.serving.rows import STATUSES, FeatureStatus
+from featurestore.spec.dtypes import DType, Map
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["FeatureDict", "OnlineResponse", "OutputColumn"]
+
+
+class OutputColumn(Protocol):
+    """One output of an answer; times are microseconds, statuses places in ``rows.STATUSES``."""
+
+    def to_list(self) -> list[Any]: ...
+
+    def column(self) -> Column: ...
+
+    def statuses(self) -> np.ndarray[Any, Any]: ...
+
+    def event_us(self) -> Column: ...
+
+    def age_us(self) -> Column: ...
+
+
+class FeatureDict(dict[str, list[Any]]):
+    """Values by output name; ``[...]`` and ``get`` also take the reference, such as ``user_data:ctr``.
+
+    ``get`` gives the default for a feature that has no value in any row.
+    """
+
+    __slots__ = ("_keys", "_names")
+
+    def __init__(self, values: Mapping[str, list[Any]], names: Mapping[str, str], keys: Sequence[str]) -> None:
+        super().__init__(values)
+        self._names = names
+        self._keys = keys
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FeatureDict, (dict(self), self._names, self._keys)
+
+    def __missing__(self, name: str) -> list[Any]:
+        return super().__getitem__(self._names[name])
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._names
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            return default
+        values = self[name]
+        if name not in self._keys and all(value is None for value in values):
+            return default
+        return values
+
+
+class OnlineResponse:
+    """Features and predictions for each entity row, in the order of the request.
+
+    ``predictions`` has one list for each prediction view: ``(status, age, model_version, predicted_at)`` by row.
+    """
+
+    __slots__ = ("_columns", "_dict", "_keys", "_names", "_outputs", "_predictions")
+
+    def __init__(
+        self,
+        *,
+        keys: Mapping[str, Any],
+        outputs: Sequence[Output],
+        columns: Sequence[OutputColumn],
+        names: Mapping[str, str],
+        predictions: Mapping[str, PredictionRows],
+    ) -> None:
+        self._keys = keys
+        self._outputs = outputs
+        self._columns = columns
+        self._names = names
+        self._predictions = predictions
+        self._dict: dict[str, list[Any]] | None = None
+
+    def to_dict(self, include_event_timestamps: bool = False) -> FeatureDict:
+        """Give ``{column: [value of each row]}``, entity keys first, None where there is no value.
+
+        With event timestamps, each feature has a second entry ``<name>__ts``.
+        """
+        if self._dict is None:
+            values = {name: to_list(column) for name, column in self._keys.items()}
+            for output, column in zip(self._outputs, self._columns, strict=True):
+                values[output.name] = column.to_list()
+            self._dict = values
+        answer = FeatureDict(self._dict, self._names, tuple(self._keys))
+        if include_event_timestamps:
+            answer.update({f"{name}__ts": times for name, times in self.event_timestamps.items()})
+        return answer
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self.to_dict()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.to_dict()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give a feature's values by name or reference; the default where no row has a value."""
+        return self.to_dict().get(name, default)
+
+    @property
+    def statuses(self) -> dict[str, list[FeatureStatus]]:
+        return {o.name: [STATUSES[code] for code in c.statuses().tolist()] for o, c in self._pairs()}
+
+    @property
+    def event_timestamps(self) -> dict[str, list[datetime | None]]:
+        """From when each value holds; None where there is no row."""
+        return {output.name: _instants(column.event_us()) for output, column in self._pairs()}
+
+    @property
+    def ages(self) -> dict[str, list[timedelta | None]]:
+        """How long ago each value was last known to hold."""
+        return {output.name: _durations(column.age_us()) for output, column in self._pairs()}
+
+    @property
+    def predictions(self) -> dict[str, list[PredictionAnswer]]:
+        return {view: rows.answers() for view, rows in self._predictions.items()}
+
+    def to_numpy(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Give one array for each column: nulls are NaN in float64, masked for other types."""
+        arrays: dict[str, np.ndarray[Any, Any]] = {name: np.asarray(column) for name, column in self._keys.items()}
+        for output, column in self._pairs():
+            arrays[output.name] = function_input(column.column())
+        return arrays
+
+    def to_arrow(self) -> pa.Table:
+        """Give a table with the features' own types."""
+        import pyarrow as pa
+
+        from featurestore.codec.arrow import arrow_type
+
+        arrays = {name: pa.array(to_list(column)) for name, column in self._keys.items()}
+        for output, column in self._pairs():
+            arrays[output.name] = pa.array(_pairs_of_maps(column.to_list(), output.dtype), arrow_type(output.dtype))
+        return pa.table(arrays)
+
+    def to_df(self) -> pd.DataFrame:
+        """Give a pandas frame; whole numbers and flags with nulls keep their type (pandas' nullable ones)."""
+        import pandas as pd
+
+        frame = {name: pd.Series(to_list(column)) for name, column in self._keys.items()}
+        for output, column in self._pairs():
+            frame[output.name] = pd.Series(column.to_list(), dtype=_PANDAS_DTYPES.get(output.dtype.name, "object"))
+        return pd.DataFrame(frame)
+
+    def _pairs(self) -> Sequence[tuple[Output, OutputColumn]]:
+        return list(zip(self._outputs, self._columns, strict=True))
+
+
+_PANDAS_DTYPES: dict[str, Any] = {
+    "int32": "Int32",
+    "int64": "Int64",
+    "float32": "float32",
+    "float64": "float64",
+    "bool": "boolean",
+    "timestamp": "datetime64[us, UTC]",
+}
+
+
+def _instants(column: Column) -> list[datetime | None]:
+    values, valid = column
+    mask = [True] * len(values) if valid is None else valid.tolist()
+    return [from_micros(micros) if ok else None for micros, ok in zip(values.tolist(), mask, strict=True)]
+
+
+def _durations(column: Column) -> list[timedelta | None]:
+    values, valid = column
+    mask = [True] * len(values) if valid is None else valid.tolist()
+    return [timedelta(microseconds=micros) if ok else None for micros, ok in zip(values.tolist(), mask, strict=True)]
+
+
+def _pairs_of_maps(values: list[Any], dtype: DType) -> list[Any]:
+    if isinstance(dtype, Map):
+        return [None if value is None else list(value.items()) for value in values]
+    return values

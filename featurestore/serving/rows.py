@@ -1,0 +1,159 @@
+"""Rows as they were read, judged: present, expired, withheld, and how old."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from featurestore.codec.value import DecodedColumn, DecodedRows
+from featurestore.ir.nodes import StoredViewNode, ViewNode
+from featurestore.ondemand.arrays import Column
+
+__all__ = ["FeatureStatus", "RowRules", "StoredColumn", "ViewRows", "row_rules"]
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class FeatureStatus(StrEnum):
+    """What stands behind one value of an answer."""
+
+    PRESENT = "PRESENT"
+    NULL_VALUE = "NULL_VALUE"
+    NOT_FOUND = "NOT_FOUND"
+    OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
+
+
+STATUSES = (
+    FeatureStatus.PRESENT,
+    FeatureStatus.NULL_VALUE,
+    FeatureStatus.NOT_FOUND,
+    FeatureStatus.OUTSIDE_MAX_AGE,
+)
+PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = range(4)
+"""Places in STATUSES, as arrays hold them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRules:
+    """How a view's rows age; microseconds, None for no limit.
+
+    A row that holds does so until ``covered_until``; ``emptied_limit`` counts for aggregate rows that do not.
+    """
+
+    limit: int | None
+    emptied_limit: int | None
+    covered_until: int | None
+    is_aggregate: bool
+    serves_expired: bool
+
+
+def row_rules(view: StoredViewNode, covered_until_us: int | None) -> RowRules:
+    """Read a view's rules; a ttl of None or 0 is no limit. Predictions age by their own rules (``predictions``)."""
+    if not isinstance(view, ViewNode):
+        return RowRules(
+            limit=None, emptied_limit=None, covered_until=covered_until_us, is_aggregate=False, serves_expired=True
+        )
+    limit = None if not view.ttl else view.ttl // _MICROSECOND
+    window = view.longest_window
+    return RowRules(
+        limit=limit,
+        emptied_limit=limit if limit is not None or window is None else window // _MICROSECOND,
+        covered_until=covered_until_us if view.is_aggregate else None,
+        is_aggregate=view.is_aggregate,
+        serves_expired=view.on_expired == "serve",
+    )
+
+
+class ViewRows:
+    """The rows of one read.
+
+    ``withheld`` marks present rows whose values are not given out, None where there are none; ``expired`` likewise
+    the rows past their age limit.
+    """
+
+    __slots__ = ("_ages", "_now", "_rules", "decoded", "expired", "withheld")
+
+    def __init__(self, decoded: DecodedRows, rules: RowRules, now_us: int) -> None:
+        self.decoded = decoded
+        self._rules = rules
+        self._now = now_us
+        self._ages: np.ndarray[Any, Any] | None = None
+        self.expired = self._find_expired()
+        self.withheld = None if rules.serves_expired else self.expired
+
+    @property
+    def present(self) -> np.ndarray[Any, Any]:
+        return self.decoded.present
+
+    @property
+    def age_us(self) -> np.ndarray[Any, Any]:
+        """Microseconds since the value was last known to hold; meaningless where no row is present."""
+        if self._ages is None:
+            until = self.decoded.event_us
+            covered = self._rules.covered_until
+            if covered is not None and self._rules.is_aggregate:
+                until = np.where(self.decoded.holds, np.maximum(until, covered), until)
+            self._ages = np.maximum(self._now - until, 0)
+        return self._ages
+
+    def usable(self) -> np.ndarray[Any, Any]:
+        """Mark the rows whose values are given out."""
+        return self.present if self.withheld is None else self.present & ~self.withheld
+
+    def column(self, feature: str) -> StoredColumn:
+        return StoredColumn(self, self.decoded.columns[feature])
+
+    def _find_expired(self) -> np.ndarray[Any, Any] | None:
+        rules = self._rules
+        if rules.limit is None and rules.emptied_limit is None:
+            return None
+        if rules.limit is not None and rules.limit == rules.emptied_limit:
+            expired = self.age_us > rules.limit
+        else:
+            expired = ~self.decoded.holds & (self.age_us > (rules.emptied_limit or 0))
+        expired &= self.decoded.present
+        return expired if expired.any() else None
+
+
+class StoredColumn:
+    """One feature of the rows of a read, as an output."""
+
+    __slots__ = ("_column", "_rows")
+
+    def __init__(self, rows: ViewRows, column: DecodedColumn) -> None:
+        self._rows = rows
+        self._column = column
+
+    def to_list(self) -> list[Any]:
+        """Give Python values, None where there is none."""
+        values: list[Any] = self._column.to_list()
+        if self._rows.withheld is not None:
+            for row in np.flatnonzero(self._rows.withheld).tolist():
+                values[row] = None
+        return values
+
+    def column(self) -> Column:
+        """Give the values with their validity."""
+        valid = self._column.valid
+        if self._rows.withheld is not None:
+            valid = valid & ~self._rows.withheld
+        return self._column.values, valid
+
+    def statuses(self) -> np.ndarray[Any, Any]:
+        """Give places in STATUSES."""
+        rows = self._rows
+        codes = np.where(self._column.valid, np.int8(PRESENT), np.int8(NULL_VALUE))
+        if rows.expired is not None:
+            codes[rows.expired] = OUTSIDE_MAX_AGE
+        codes[~rows.present] = NOT_FOUND
+        return codes
+
+    def event_us(self) -> Column:
+        return self._rows.decoded.event_us, self._rows.present
+
+    def age_us(self) -> Column:
+        return self._rows.age_us, self._rows.present
