@@ -74,7 +74,10 @@ class CommitRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One row of the ledger: the latest attempt at (view version, interval, generation)."""
+    """One row of the ledger: the latest attempt at (view version, interval, generation).
+
+    ``claimed_at`` is when that attempt began; None for a run that was only found in the Delta log.
+    """
 
     run_id: str
     view: str
@@ -90,6 +93,7 @@ class RunRecord:
     error: Mapping[str, Any] = field(default_factory=dict)
     delta_version: int | None = None
     attempts: int = 1
+    claimed_at: datetime | None = None
     updated_at: datetime
 
 
@@ -236,6 +240,10 @@ class OnlineStore(OnlineReader, Protocol):
 
     def delete(self, keys: Sequence[bytes]) -> int:
         """Remove keys; give how many there were."""
+        ...
+
+    def project_id(self, name: str) -> int:
+        """Give the project's number in this store, made at the first call; no two names share one."""
         ...
 
     def time_micros(self) -> int:

@@ -112,6 +112,7 @@ class SqlLedger:
                 "created_us": to_micros(claim.created),
                 "inputs": canonical_json(inputs),
                 "attempts": grant.attempts,
+                "claimed_at_us": to_micros(now),
                 "updated_at_us": to_micros(now),
             }
             self._put(connection, self._key(view, version, interval, grant.generation), values)

@@ -32,6 +32,7 @@ def read_run(row: RowMapping) -> RunRecord:
         error=json.loads(row["error"]),
         delta_version=row["delta_version"],
         attempts=row["attempts"],
+        claimed_at=None if row["claimed_at_us"] is None else from_micros(row["claimed_at_us"]),
         updated_at=from_micros(row["updated_at_us"]),
     )
 

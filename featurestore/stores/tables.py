@@ -77,6 +77,7 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("delta_version", BigInteger, nullable=True),
     Column("attempts", Integer, nullable=False),
+    Column("claimed_at_us", BigInteger, nullable=True),
     Column("updated_at_us", BigInteger, nullable=False),
 )
 

@@ -150,13 +150,15 @@ def test_finish_is_idempotent_and_needs_no_claim(ledger: SqlLedger) -> None:
         ledger.finish(commit(claimed), now=NOW)
     claim(ledger, day(1))
     ledger.finish(commit(claimed, interval=day(1), run_id="lost-and-found"), now=NOW)
-    runs = ledger.runs("v", 1)
+    ledger.finish(commit(claimed, interval=day(2)), now=NOW)
+    *runs, unclaimed = ledger.runs("v", 1)
+    assert (unclaimed.claimed_at, unclaimed.updated_at, runs[0].claimed_at) == (None, NOW, NOW)
     assert [(run.state, run.run_id, run.counts) for run in runs] == [
         (RunState.DONE, claimed.run_id, {"rows": 3}),
         (RunState.DONE, "lost-and-found", {"rows": 3}),
     ]
     ledger.fail(claimed, {"message": "publication failed"}, now=NOW)
-    assert ledger.runs("v", 1) == runs, "what is committed is done"
+    assert ledger.runs("v", 1) == (*runs, unclaimed), "what is committed is done"
 
 
 def test_coverage_merges_done_runs_only(ledger: SqlLedger) -> None:
