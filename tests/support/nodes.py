@@ -62,7 +62,7 @@ def plain_view(**overrides: Any) -> ViewNode:
         "data_delay": timedelta(0),
         "on_expired": "null",
         "freshness": None,
-        "fingerprint": "fingerprint",
+        "fingerprint": "plain",
     }
     return ViewNode(**(values | overrides))
 
@@ -75,6 +75,7 @@ def aggregate_view(**overrides: Any) -> ViewNode:
         "name": "stats",
         "transformation": Aggregations(items=(total,)),
         "features": (FieldNode(name="total", dtype=Int64),),
+        "fingerprint": "aggregate",
     }
     return plain_view(**(values | overrides))
 
@@ -99,7 +100,7 @@ def prediction_view(**overrides: Any) -> PredictionViewNode:
         "require_features": True,
         "attach_to": None,
         "data_delay": timedelta(0),
-        "fingerprint": "fingerprint",
+        "fingerprint": "prediction",
     }
     return PredictionViewNode(**(values | overrides))
 

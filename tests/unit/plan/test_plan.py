@@ -128,7 +128,7 @@ def test_estimates_are_medians_of_earlier_runs() -> None:
 def test_a_rename_and_a_missing_start_are_warned_of() -> None:
     made = plan(
         OLD,
-        manifest_of(aggregate_view(name="renamed"), plain_view(start=None, fingerprint="p")),
+        manifest_of(aggregate_view(name="renamed"), plain_view(start=None)),
         warnings=["from compile"],
     )
     assert made.warnings == (
