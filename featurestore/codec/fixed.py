@@ -26,10 +26,15 @@ _EXACT = decimal.Context(prec=60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedType:
-    """``storage`` is the little-endian form at rest; ``to_list`` turns stored values into Python ones."""
+    """``storage`` is the little-endian form at rest.
+
+    ``to_numpy`` turns stored values into native ones (bool, numbers, datetime64[us], datetime64[D], Decimal objects) in an
+    array of their own, ``to_list`` into Python's.
+    """
 
     dtype: DType
     storage: np.dtype[Any]
+    to_numpy: Callable[[np.ndarray], np.ndarray]
     to_list: Callable[[np.ndarray], list[Any]]
 
     @property
@@ -53,22 +58,6 @@ class FixedType:
                 values = np.where(nan, values.dtype.type(np.nan), values)
         return values
 
-    def to_numpy(self, stored: np.ndarray) -> np.ndarray:
-        """Give native values: bool, numbers, datetime64[us], datetime64[D]; Decimal objects."""
-        match self.dtype:
-            case Scalar(name="bool"):
-                return stored.astype(np.bool_)
-            case Scalar(name="timestamp"):
-                return stored.astype(np.int64).view("datetime64[us]")
-            case Scalar(name="date"):
-                return stored.astype(np.int64).view("datetime64[D]")
-            case Decimal():
-                objects = np.empty(len(stored), object)
-                objects[:] = self.to_list(stored)
-                return objects
-            case _:
-                return stored.astype(stored.dtype.newbyteorder("="))
-
     def _pack_decimal(self, array: pa.Array) -> np.ndarray:
         data = array.buffers()[1]
         if data is None:
@@ -84,26 +73,41 @@ class FixedType:
 def fixed_type(dtype: DType) -> FixedType | None:
     """Give the fixed-width form of ``dtype``, None where values vary in length."""
     match dtype:
-        case Scalar(name="int32"):
-            return FixedType(dtype=dtype, storage=np.dtype("<i4"), to_list=np.ndarray.tolist)
-        case Scalar(name="int64"):
-            return FixedType(dtype=dtype, storage=np.dtype("<i8"), to_list=np.ndarray.tolist)
-        case Scalar(name="float32"):
-            return FixedType(dtype=dtype, storage=np.dtype("<f4"), to_list=np.ndarray.tolist)
-        case Scalar(name="float64"):
-            return FixedType(dtype=dtype, storage=np.dtype("<f8"), to_list=np.ndarray.tolist)
+        case Scalar(name="int32" | "int64" | "float32" | "float64" as name):
+            storage = np.dtype(name).newbyteorder("<")
+            return FixedType(dtype=dtype, storage=storage, to_numpy=_native(name), to_list=np.ndarray.tolist)
         case Scalar(name="bool"):
-            return FixedType(dtype=dtype, storage=np.dtype("u1"), to_list=_to_bools)
+            return FixedType(dtype=dtype, storage=np.dtype("u1"), to_numpy=_native("bool"), to_list=_to_bools)
         case Scalar(name="timestamp"):
-            return FixedType(dtype=dtype, storage=np.dtype("<i8"), to_list=_to_instants)
+            return FixedType(dtype=dtype, storage=np.dtype("<i8"), to_numpy=_times("us"), to_list=_to_instants)
         case Scalar(name="date"):
-            return FixedType(dtype=dtype, storage=np.dtype("<i4"), to_list=_to_dates)
+            return FixedType(dtype=dtype, storage=np.dtype("<i4"), to_numpy=_times("D"), to_list=_to_dates)
         case Decimal(precision=precision, scale=scale):
             is_short = precision <= _SHORT_DECIMAL_DIGITS
             storage = np.dtype("<i8") if is_short else _LONG_DECIMAL
-            return FixedType(dtype=dtype, storage=storage, to_list=_decimals(scale, is_short=is_short))
+            to_list = _decimals(scale, is_short=is_short)
+            return FixedType(dtype=dtype, storage=storage, to_numpy=_objects(to_list), to_list=to_list)
         case _:
             return None
+
+
+def _native(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    native = np.dtype(name)
+    return lambda stored: stored.astype(native)
+
+
+def _times(unit: str) -> Callable[[np.ndarray], np.ndarray]:
+    native = np.dtype(f"datetime64[{unit}]")
+    return lambda stored: stored.astype(np.int64).view(native)
+
+
+def _objects(to_list: Callable[[np.ndarray], list[Any]]) -> Callable[[np.ndarray], np.ndarray]:
+    def to_numpy(stored: np.ndarray) -> np.ndarray:
+        objects = np.empty(len(stored), object)
+        objects[:] = to_list(stored)
+        return objects
+
+    return to_numpy
 
 
 def _to_bools(stored: np.ndarray) -> list[Any]:

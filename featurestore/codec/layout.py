@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from featurestore.codec.fixed import fixed_type
+from featurestore.codec.fixed import FixedType, fixed_type
 from featurestore.codec.stamp import STAMP_BYTES
 from featurestore.ir.nodes import FieldNode
 
@@ -31,6 +31,8 @@ class Layout:
     """
 
     storage: np.dtype[Any]
+    fixed: tuple[FixedType | None, ...]
+    """For each field its fixed-width form, None for a variable-width one."""
     variable: tuple[int, ...]
     """Numbers of the variable-width fields, in order."""
 
@@ -39,10 +41,7 @@ class Layout:
         members: list[tuple[Any, ...]] = [("event", ">u8"), ("created", ">u8"), ("codec", "u1")]
         if fields:
             members.append(("bitmap", "u1", ((len(fields) + 7) // 8,)))
-        variable = []
-        for number, field in enumerate(fields):
-            fixed = fixed_type(field.dtype)
-            if fixed is None:
-                variable.append(number)
-            members.append((f"c{number}", "<u4" if fixed is None else fixed.storage))
-        return cls(storage=np.dtype(members), variable=tuple(variable))
+        forms = tuple(fixed_type(field.dtype) for field in fields)
+        members += [(f"c{number}", "<u4" if form is None else form.storage) for number, form in enumerate(forms)]
+        variable = tuple(number for number, form in enumerate(forms) if form is None)
+        return cls(storage=np.dtype(members), fixed=forms, variable=variable)

@@ -28,6 +28,7 @@ class ViewPointer:
     """Which version of a view is served; 0 for both numbers while its first publication is still running.
 
     ``covered_until_us`` is up to when rows that hold are known to hold; None for a view without schedule.
+    ``pending_since_us``, on a prediction view: since when changed inputs are published whose scoring is not yet.
     ``building`` gets writes but no reads yet; ``warm`` versions may be rolled back to.
     """
 
@@ -36,6 +37,7 @@ class ViewPointer:
     covered_until_us: int | None = None
     building: VersionRef | None = None
     warm: tuple[VersionRef, ...] = ()
+    pending_since_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,8 @@ def _view_to_json(view: ViewPointer) -> dict[str, Any]:
         content["covered"] = view.covered_until_us
     if view.building is not None:
         content["building"] = [view.building.version, view.building.storage_id]
+    if view.pending_since_us is not None:
+        content["pending"] = view.pending_since_us
     if view.warm:
         content["warm"] = [[ref.version, ref.storage_id] for ref in view.warm]
     return content
@@ -116,6 +120,7 @@ def _view_from_json(content: Mapping[str, Any]) -> ViewPointer:
         covered_until_us=content.get("covered"),
         building=None if building is None else _ref(building),
         warm=tuple(_ref(pair) for pair in content.get("warm", ())),
+        pending_since_us=content.get("pending"),
     )
 
 

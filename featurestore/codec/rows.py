@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from featurestore.codec.arrow import arrow_type
-from featurestore.codec.fixed import fixed_type
 from featurestore.codec.layout import CODEC, HEADER_BYTES, HOLDS, TOMBSTONE, Layout
 from featurestore.codec.stamp import STAMP_BYTES, unstamp
 from featurestore.codec.variable import decode_body
 from featurestore.errors import StateError
-from featurestore.intervals import EPOCH, from_micros
+from featurestore.intervals import from_micros
 from featurestore.ir.nodes import FieldNode
-from featurestore.spec.dtypes import Array, DType, Map, Scalar
+from featurestore.spec.dtypes import Array, DType, Map
 
 __all__ = ["DecodedColumn", "DecodedRows", "decode_rows"]
 
-_EPOCH_DATE = EPOCH.date()
+_MICROS = np.dtype("datetime64[us]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +37,9 @@ class DecodedColumn:
 
     def to_list(self) -> list[Any]:
         """Give Python values, None where not valid; timestamps are aware in UTC."""
-        match self.dtype:
-            case Scalar(name="timestamp"):
-                values: list[Any] = [from_micros(micros) for micros in self.values.view(np.int64).tolist()]
-            case Scalar(name="date"):
-                values = self.values.tolist()
-            case _:
-                values = self.values.tolist()
+        values: list[Any] = (self.values.view(np.int64) if self.values.dtype == _MICROS else self.values).tolist()
+        if self.values.dtype == _MICROS:
+            values = [from_micros(micros) for micros in values]
         if not self.valid.all():
             for row in np.flatnonzero(~self.valid).tolist():
                 values[row] = None
@@ -76,8 +71,8 @@ class DecodedRows:
 def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[bytes | None]) -> DecodedRows:
     """Read headers and fixed parts of all rows at once; see ``RowCodec.decode``."""
     count = len(blobs)
-    kept, rows = _present(layout, blobs)
-    heads = _heads(layout, kept, rows)
+    kept, rows, lengths = _present(layout, blobs)
+    heads = _heads(layout, kept, rows, lengths)
     present = np.ones(count, np.bool_) if rows is None else np.zeros(count, np.bool_)
     if rows is not None:
         present[rows] = True
@@ -92,36 +87,29 @@ def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[b
     )
 
 
-def _present(layout: Layout, blobs: Sequence[bytes | None]) -> tuple[Sequence[bytes], np.ndarray | None]:
-    """Drop what is absent; the second part has the places of the rest, None when nothing was dropped."""
+def _present(layout: Layout, blobs: Sequence[bytes | None]) -> tuple[Sequence[bytes], np.ndarray | None, set[int]]:
+    """Drop what is absent. The second part has the places of the rest, None when nothing was dropped; then all lengths."""
     width = layout.storage.itemsize
-    try:
-        is_uniform = width > HEADER_BYTES and set(map(len, blobs)) == {width}  # type: ignore[arg-type]
-    except TypeError:
-        is_uniform = False
-    if is_uniform:
-        return blobs, None  # type: ignore[return-value]
+    lengths = {-1 if blob is None else len(blob) for blob in blobs}
+    if lengths == {width} and width > HEADER_BYTES:
+        return cast("Sequence[bytes]", blobs), None, lengths
     rows = [row for row, blob in enumerate(blobs) if blob is not None and not _is_tombstone(blob)]
-    kept: list[bytes] = [blobs[row] for row in rows]  # type: ignore[misc]
-    return kept, None if len(rows) == len(blobs) else np.array(rows, np.intp)
+    kept = [blob for blob in blobs if blob is not None and not _is_tombstone(blob)]
+    return kept, None if len(kept) == len(blobs) else np.array(rows, np.intp), set(map(len, kept))
 
 
 def _is_tombstone(blob: bytes) -> bool:
     return len(blob) == HEADER_BYTES and bool(blob[STAMP_BYTES] & TOMBSTONE)
 
 
-def _heads(layout: Layout, blobs: Sequence[bytes], rows: np.ndarray | None) -> np.ndarray:
+def _heads(layout: Layout, blobs: Sequence[bytes], rows: np.ndarray | None, lengths: set[int]) -> np.ndarray:
     width = layout.storage.itemsize
-    lengths = set(map(len, blobs))
-    if lengths <= {width}:
-        joined = b"".join(blobs)
-    elif not layout.variable or min(lengths) < width:
-        row = next(row for row, blob in enumerate(blobs) if len(blob) < width or not layout.variable)
-        if not layout.variable:
-            row = next(row for row, blob in enumerate(blobs) if len(blob) != width)
-        raise _foreign(rows, row, f"{len(blobs[row])} bytes, valid are {width}{' or more' if layout.variable else ''}")
-    else:
-        joined = b"".join([blob[:width] for blob in blobs])
+    valid = range(width, 1 << 32) if layout.variable else range(width, width + 1)
+    for length in lengths:
+        if length not in valid:
+            row = next(row for row, blob in enumerate(blobs) if len(blob) == length)
+            raise _foreign(rows, row, f"{length} bytes, valid are {width}{' or more' if layout.variable else ''}")
+    joined = b"".join(blobs if lengths <= {width} else [blob[:width] for blob in blobs])
     heads = np.frombuffer(joined, layout.storage)
     foreign = (heads["codec"] & ~np.uint8(HOLDS)) != CODEC
     if foreign.any():
@@ -191,7 +179,7 @@ class _Columns(Mapping[str, DecodedColumn]):
 
     def _decode(self, number: int, dtype: DType) -> DecodedColumn:
         valid = self._valid(number)
-        fixed = fixed_type(dtype)
+        fixed = self._layout.fixed[number]
         if fixed is not None:
             dense = fixed.to_numpy(self._heads[f"c{number}"])
         else:
@@ -203,8 +191,12 @@ class _Columns(Mapping[str, DecodedColumn]):
     def _valid(self, number: int) -> np.ndarray | None:
         """Say for each present row whether the value is there; None when all values of all columns are."""
         if self._bits is None:
-            bits = np.unpackbits(self._heads["bitmap"], axis=1, count=len(self._fields), bitorder="little")
-            self._bits = bits.view(np.bool_) if not bits.all() else np.empty(0, np.bool_)
+            packed, count = self._heads["bitmap"], len(self._fields)
+            full = np.packbits(np.ones(count, np.bool_), bitorder="little")
+            if (packed == full).all():
+                self._bits = np.empty(0, np.bool_)
+            else:
+                self._bits = np.unpackbits(packed, axis=1, count=count, bitorder="little").view(np.bool_)
         return self._bits[:, number] if self._bits.ndim == 2 else None
 
     def _bodies(self, number: int, dtype: DType, valid: np.ndarray | None) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from featurestore.codec.arrow import conform
-from featurestore.codec.fixed import fixed_type
 from featurestore.codec.layout import CODEC, HEADER_BYTES, HOLDS, TOMBSTONE, Layout
 from featurestore.codec.rows import DecodedColumn, DecodedRows, decode_rows
 from featurestore.codec.stamp import is_newer, pack_stamp, stamp_of, stamps_of
@@ -55,7 +54,7 @@ class RowCodec:
         bodies: list[list[bytes]] = []
         ends = np.zeros(rows, np.uint32)
         for number, (field, array) in enumerate(zip(self.fields, arrays, strict=True)):
-            fixed = fixed_type(field.dtype)
+            fixed = self._layout.fixed[number]
             if fixed is not None:
                 packed[f"c{number}"] = fixed.pack(array)
                 continue
