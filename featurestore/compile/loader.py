@@ -114,7 +114,7 @@ def load_objects(objects: Iterable[Any]) -> LoadedDefinitions:
         if _is_definition(value):
             found.append(LoadedObject(definition=value, location=location))
         else:
-            message = f"found a {type(value).__name__}; valid are {', '.join(kind.__name__ for kind in _DEFINITIONS)}"
+            message = f"found an object of type {type(value).__name__}; valid are {', '.join(kind.__name__ for kind in _DEFINITIONS)}"
             problems.append(Problem(location=location, object=repr(value)[:80], message=message))
     return LoadedDefinitions(objects=tuple(found), problems=tuple(problems))
 
