@@ -61,6 +61,20 @@ class Settings:
         return self.repo / ".featurestore"
 
     @property
+    def redis_folder(self) -> Path:
+        """Where the project's own Redis server keeps its data."""
+        return self.state_path / "redis"
+
+    @property
+    def airflow_home(self) -> Path:
+        """Where the project's own Airflow keeps its database and logs."""
+        return self.state_path / "airflow"
+
+    @property
+    def uses_own_redis(self) -> bool:
+        return self.online_type == "redis" and self.redis_url is None
+
+    @property
     def offline_root(self) -> str:
         """The offline store's root: absolute for a local path, unchanged for an address with a scheme."""
         return self.absolute(self.offline_path)

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from definitions.flights.replay import DATA_FOLDER, Replay, open_replay
+from definitions.flights.replay import DATA_FOLDER, INTERVALS, Replay, open_replay
 
 __all__ = ["Landing", "land"]
 
@@ -69,10 +69,10 @@ class Landing:
     commits: int
 
 
-def land(repo: Path, now: datetime) -> list[Landing]:
+def land(repo: Path, now: datetime, *, steps: int = INTERVALS) -> list[Landing]:
     """Append what became known up to ``now``; landing again without new rows writes nothing."""
     folder = repo / DATA_FOLDER
-    replay = open_replay(folder, now)
+    replay = open_replay(folder, now, steps)
     landings = [
         _land_events(folder / "flights", _flights(replay), FLIGHTS, now),
         _land_events(folder / "weather", _weather(replay), WEATHER, now),
@@ -167,8 +167,9 @@ def _mark_arrived_days(folder: Path, replay: Replay, now: datetime) -> None:
 def main(argv: list[str] | None = None, say: Callable[[str], None] = print) -> int:
     parser = argparse.ArgumentParser(prog="python -m definitions.flights.feed", description=__doc__.splitlines()[0])
     parser.add_argument("--repo", type=Path, default=Path.cwd(), help="the project's folder (default: here)")
-    repo = parser.parse_args(argv).repo.resolve()
-    for landing in land(repo, datetime.now(UTC)):
+    parser.add_argument("--steps", type=int, default=INTERVALS, help="daily steps of the views, at the first landing")
+    options = parser.parse_args(argv)
+    for landing in land(options.repo.resolve(), datetime.now(UTC), steps=options.steps):
         say(f"{landing.table}: {landing.landed:,} rows landed in {landing.commits} commits, {landing.total:,} in all")
     return 0
 

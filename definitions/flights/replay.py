@@ -18,9 +18,10 @@ _FILE = Path(__file__).resolve().parents[2] / DATA_FOLDER / "replay.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """``last_day`` is the UTC day that 31 December 2013 is moved to."""
+    """``last_day`` is the UTC day that 31 December 2013 is moved to; the views have ``steps`` daily steps up to it."""
 
     last_day: date
+    steps: int = INTERVALS
 
     @property
     def shift(self) -> timedelta:
@@ -29,17 +30,18 @@ class Replay:
     @property
     def first_step(self) -> datetime:
         """The start of the first daily step that the views compute."""
-        return datetime.combine(self.last_day - timedelta(days=INTERVALS - 1), time(), UTC)
+        return datetime.combine(self.last_day - timedelta(days=self.steps - 1), time(), UTC)
 
 
-def open_replay(folder: Path, now: datetime) -> Replay:
+def open_replay(folder: Path, now: datetime, steps: int = INTERVALS) -> Replay:
     """Read the replay's calendar, or fix it for good when the feed lands for the first time."""
     path = folder / _FILE.name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        last_day = (now - timedelta(days=1)).date()
-        path.write_text(json.dumps({"last_day": last_day.isoformat()}) + "\n", encoding="utf-8")
-    return Replay(last_day=date.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["last_day"]))
+        fixed = {"last_day": (now - timedelta(days=1)).date().isoformat(), "steps": steps}
+        path.write_text(json.dumps(fixed) + "\n", encoding="utf-8")
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return Replay(last_day=date.fromisoformat(stored["last_day"]), steps=stored["steps"])
 
 
 def first_step() -> datetime:

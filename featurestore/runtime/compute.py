@@ -9,8 +9,9 @@ from featurestore.engines.base import ComputeRequest, SourcePin
 from featurestore.errors import InputNotReady
 from featurestore.intervals import Interval
 from featurestore.ir.nodes import StoredViewNode, ViewNode
+from featurestore.plan.readiness import raw_sources
 from featurestore.plan.stages import ComputeStage
-from featurestore.runtime.code import import_definitions
+from featurestore.runtime.code import ship_code
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.readiness import wait_reasons
 from featurestore.runtime.results import IntervalResult
@@ -23,7 +24,7 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage) -> IntervalRe
     """Compute, check and commit one step; InputNotReady says what it waits for."""
     view = context.manifest.views[stage.view]
     refuse_unready(context, view, stage.interval)
-    import_definitions(context, view)
+    ship_code(context, view)
     pins = _pin_sources(context, view)
     inputs: dict[str, Any] = {
         "sources": {name: dict(pin.state) for name, pin in pins.items()},
@@ -34,7 +35,7 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage) -> IntervalRe
         step = context.engine.compute(
             ComputeRequest(view=view, interval=stage.interval, first=stage.first, created=claim.created, pins=pins)
         )
-        return Computed(rows=step.rows, within=step.within, raw=step.raw, metrics=step.metrics)
+        return Computed(rows=step.rows, within=step.event_range, raw=step.raw, metrics=step.metrics)
 
     return run_interval(context, view, stage.interval, inputs=inputs, compute=compute, repair=stage.repair)
 
@@ -55,6 +56,4 @@ def pinned_parents(context: RuntimeContext, view: StoredViewNode) -> Mapping[str
 
 
 def _pin_sources(context: RuntimeContext, view: ViewNode) -> Mapping[str, SourcePin]:
-    from featurestore.runtime.facts import batch_sources
-
-    return {name: context.engine.pin(source) for name, source in batch_sources(context, view).items()}
+    return {source.name: context.engine.pin(source) for source in raw_sources(context.manifest, view)}

@@ -40,6 +40,7 @@ class RuntimeContext:
         self.settings = settings
         self.clock = clock
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.shipped: set[str] = set()
         self._given_spark = spark
 
     @cached_property
@@ -77,16 +78,9 @@ class RuntimeContext:
     def spark(self) -> SparkSession:
         if self._given_spark is not None:
             return self._given_spark
-        from featurestore.engines.spark.session import build_session
+        from featurestore.runtime.session import open_session
 
-        session = build_session(f"featurestore {self.settings.project}")
-        if self.database.is_embedded and not session.sparkContext.master.startswith("local"):
-            raise StateError(
-                f"registry {self.settings.registry_url} is SQLite, which only one machine can use, and Spark's master is "
-                f"{session.sparkContext.master}; set registry: postgresql://… in feature_store.yaml",
-                master=session.sparkContext.master,
-            )
-        return session
+        return open_session(self.settings)
 
     @cached_property
     def offline(self) -> DeltaStore:

@@ -28,7 +28,7 @@ __all__ = ["LEASE", "Computed", "Computation", "PhaseClock", "app_id", "recover"
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from featurestore.embedded.redis_server import socket_url
+from dataclasses import dataclass
+from typing import Any
+
+from featurestore.embedded.redis_server import redis_socket_path
 from featurestore.settings import Settings
 from featurestore.stores.base import OnlineStore
 
-__all__ = ["connect_online", "online_url"]
+__all__ = ["OnlineAddress", "connect_online"]
 
 
-def online_url(settings: Settings) -> str:
-    """Give the Redis address: the configured one, else the project's own server on its unix socket."""
-    return settings.redis_url or socket_url(settings.state_path)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineAddress:
+    """Where the online store is: hashable and picklable, so that Spark's workers connect for themselves."""
+
+    kind: str
+    url: str
+    deadline_seconds: float
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> OnlineAddress:
+        """Take the configured address, else the project's own server on its unix socket."""
+        return cls(
+            kind=settings.online_type,
+            url=settings.redis_url or f"unix://{redis_socket_path(settings.redis_folder)}",
+            deadline_seconds=settings.deadline.total_seconds(),
+            options=tuple(sorted(settings.redis_options.items())),
+        )
+
+    def connect(self) -> OnlineStore:
+        """Open the store; the connection is made with the first command."""
+        if self.kind == "memory":
+            from featurestore.stores.memory import MemoryOnlineStore
+
+            return MemoryOnlineStore()
+        from featurestore.stores.redis import RedisOnlineStore
+
+        return RedisOnlineStore.connect(self.url, deadline=self.deadline_seconds, **dict(self.options))
 
 
 def connect_online(settings: Settings) -> OnlineStore:
-    """Open the online store; connecting happens with the first command."""
-    if settings.online_type == "memory":
-        from featurestore.stores.memory import MemoryOnlineStore
-
-        return MemoryOnlineStore()
-    from featurestore.stores.redis import RedisOnlineStore
-
-    return RedisOnlineStore.connect(
-        online_url(settings), deadline=settings.deadline.total_seconds(), **settings.redis_options
-    )
+    return OnlineAddress.of(settings).connect()

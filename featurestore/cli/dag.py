@@ -1,0 +1,23 @@
+"""``featurestore dag``: the task graph that the DAG files make of the applied definitions."""
+
+from __future__ import annotations
+
+import click
+
+from featurestore.cli.options import open_store
+from featurestore.cli.output import say
+from featurestore.orchestration.format import show_graphs
+from featurestore.orchestration.graph import build_graphs
+
+
+@click.group("dag")
+def command() -> None:
+    """Look at the generated DAGs."""
+
+
+@command.command("show")
+@click.pass_context
+def show(ctx: click.Context) -> None:
+    """Print DAGs, task groups, tasks and what they wait for."""
+    store = open_store(ctx)
+    say(show_graphs(build_graphs(store.manifest, views_per_submit=store.settings.orchestration.views_per_submit)))

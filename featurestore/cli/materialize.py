@@ -1,0 +1,30 @@
+"""``featurestore materialize START END``: compute and publish a range."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from featurestore.cli.job_output import print_result
+from featurestore.cli.options import INSTANT, open_store, views_option
+from featurestore.cli.output import as_json, stage_progress
+from featurestore.cli.services import ensure_redis
+
+
+@click.command("materialize")
+@click.argument("start", type=INSTANT)
+@click.argument("end", type=INSTANT)
+@views_option
+@click.option("--repair", is_flag=True, help="Compute done steps again, from today's inputs.")
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context, start: datetime, end: datetime, views: tuple[str, ...], repair: bool, json_output: bool
+) -> int:
+    """Compute and publish the whole steps inside [START, END) that are not done yet."""
+    store = open_store(ctx)
+    ensure_redis(store.settings)
+    with stage_progress("planning") as progress:
+        result = store.materialize(start, end, views or None, repair=repair, progress=progress)
+    return print_result(result, json_output=json_output)

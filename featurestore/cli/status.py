@@ -1,0 +1,49 @@
+"""``featurestore status``: coverage and freshness of every view."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from featurestore.cli.options import open_store
+from featurestore.cli.output import as_json, complain, print_json, print_table, say
+from featurestore.intervals import show_duration
+
+_FRESH = {True: "fresh", False: "late", None: ""}
+
+
+@click.command("status")
+@as_json
+@click.pass_context
+def command(ctx: click.Context, json_output: bool) -> None:
+    """Show what is done, missing, fresh and failed, view by view."""
+    status = open_store(ctx).status()
+    if json_output:
+        print_json(status)
+        return
+    say(f"project {status['project']}, generation {status['generation']}")
+    print_table(
+        ("view", "version", "covered until", "published until", "missing", "rows", "age", "objective"),
+        [_row(name, view) for name, view in status["views"].items()],
+    )
+    for name, view in status["views"].items():
+        for reason in view["waits_for"]:
+            say(f"{name} waits: {reason}")
+        if view["last_error"]:
+            complain(f"{name} {view['last_error']['interval']}: {view['last_error']['message']}")
+
+
+def _row(name: str, view: dict[str, Any]) -> tuple[object, ...]:
+    age = view["age_seconds"]
+    return (
+        name,
+        view["version"],
+        view["covered_until"],
+        view["published_until"],
+        len(view["missing_intervals"]),
+        f"{view['rows']:,}",
+        None if age is None else show_duration(timedelta(seconds=age)),
+        _FRESH[view["fresh"]],
+    )

@@ -1,0 +1,33 @@
+"""Make the definitions' code importable where it runs, and refuse code that is not what was applied."""
+
+from __future__ import annotations
+
+from featurestore.compile.code import verify_code
+from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import CodeRef, FunctionTransformation, PredictionViewNode, StoredViewNode, ViewNode
+from featurestore.runtime.context import RuntimeContext
+
+__all__ = ["code_of", "ship_code"]
+
+
+def code_of(view: StoredViewNode, manifest: Manifest) -> tuple[CodeRef, ...]:
+    """Name the functions that computing ``view`` calls."""
+    if isinstance(view, ViewNode):
+        transformation = view.transformation
+        return (transformation.code,) if isinstance(transformation, FunctionTransformation) else ()
+    assert isinstance(view, PredictionViewNode)
+    on_demand = [manifest.on_demand_views[ref.view].code for ref in view.inputs if ref.view in manifest.on_demand_views]
+    return tuple(dict.fromkeys([view.model.load, *on_demand]))
+
+
+def ship_code(context: RuntimeContext, view: StoredViewNode) -> None:
+    """Check the code's digests against the manifest, and give Spark's workers the definitions zip that was applied."""
+    references = code_of(view, context.manifest)
+    if not references:
+        return
+    for reference in references:
+        verify_code(reference, repo=context.settings.repo)
+    archive = context.settings.state_path / "code" / f"{context.manifest.code}.zip"
+    if archive.name not in context.shipped:
+        context.spark.sparkContext.addPyFile(str(archive))
+        context.shipped.add(archive.name)

@@ -1,0 +1,155 @@
+"""The pointer record: which version of each view readers take, moved when a version's publication is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from featurestore.codec.keys import manifest_key, pointer_key
+from featurestore.codec.pointer import Pointer, VersionRef, ViewPointer
+from featurestore.errors import OnlineStoreUnavailable
+from featurestore.intervals import to_micros
+from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
+from featurestore.ir.serialize import manifest_to_json
+from featurestore.runtime.context import RuntimeContext
+
+__all__ = ["announce_manifest", "open_for_scoring", "point_to", "read_pointer"]
+
+_ATTEMPTS = 100
+
+
+def read_pointer(context: RuntimeContext) -> Pointer | None:
+    stored = context.online.read([pointer_key(context.settings.project)])[0]
+    return Pointer.from_bytes(stored) if stored else None
+
+
+def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
+    """Store the manifest for SDK processes and make the pointer fit it. Idempotent.
+
+    A view new to the pointer, and a version that has nothing to publish from Delta (a bumped model, a view without
+    schedule), is served at once; another new version is ``building`` until its publication is complete. Views that
+    the manifest lacks are taken out: lookups of them fail from then on.
+    """
+    context.online.put_record(manifest_key(manifest.project), manifest_to_json(manifest).encode())
+    served = {view.name: view for view in manifest.stored_views() if not isinstance(view, ViewNode) or view.online}
+
+    def change(pointer: Pointer) -> Pointer:
+        for name in set(pointer.views) - set(served):
+            pointer = pointer.with_view(name, None)
+        for name, view in served.items():
+            pointer = pointer.with_view(name, _announced(pointer.views.get(name), view))
+        return replace(pointer, generation=manifest.generation)
+
+    _update(context, change)
+
+
+def point_to(context: RuntimeContext, view: StoredViewNode, covered_until: datetime | None) -> None:
+    """Say up to when the view's published rows hold, and serve this version if it now reaches as far as the old one.
+
+    For a prediction view it also ends the waiting for its scoring.
+    """
+    until = None if covered_until is None else to_micros(covered_until)
+
+    def change(pointer: Pointer) -> Pointer:
+        old = pointer.views.get(view.name)
+        if old is None or old.storage_id == view.storage_id:
+            warm = old.warm if old else ()
+            building = old.building if old else None
+            return pointer.with_view(
+                view.name,
+                ViewPointer(
+                    version=view.version,
+                    storage_id=view.storage_id,
+                    covered_until_us=until,
+                    building=building,
+                    warm=warm,
+                ),
+            )
+        if old.covered_until_us is not None and (until is None or until < old.covered_until_us):
+            return pointer.with_view(view.name, replace(old, building=_ref(view)))
+        warm = (VersionRef(version=old.version, storage_id=old.storage_id), *old.warm)
+        return pointer.with_view(
+            view.name,
+            ViewPointer(
+                version=view.version,
+                storage_id=view.storage_id,
+                covered_until_us=until,
+                warm=tuple(ref for ref in warm if ref.storage_id != view.storage_id),
+            ),
+        )
+
+    _update(context, change)
+
+
+def open_for_scoring(context: RuntimeContext, view: StoredViewNode) -> None:
+    """Before a feature publication, note on every prediction view that reads it that scoring is pending.
+
+    Until that scoring is published (or ``input_grace`` is over) changed inputs make its predictions not stale.
+    """
+    now = to_micros(context.clock())
+    readers = [
+        prediction
+        for prediction in context.manifest.prediction_views.values()
+        if prediction.schedule is not None and view.name in context.manifest.parents(prediction)
+    ]
+    if not readers:
+        return
+
+    def change(pointer: Pointer) -> Pointer:
+        for prediction in readers:
+            found = pointer.views.get(prediction.name)
+            if found is not None and found.pending_since_us is None and _awaits_scoring(context, prediction, found):
+                pointer = pointer.with_view(prediction.name, replace(found, pending_since_us=now))
+        return pointer
+
+    _update(context, change)
+
+
+def _awaits_scoring(context: RuntimeContext, prediction: PredictionViewNode, found: ViewPointer) -> bool:
+    """Say whether an input view's table reaches further than the published predictions."""
+    ends = [
+        end
+        for name in context.manifest.parents(prediction)
+        if (end := context.ledger.coverage(name, context.manifest.stored_view(name).version).end) is not None
+    ]
+    return bool(ends) and (found.covered_until_us is None or to_micros(min(ends)) > found.covered_until_us)
+
+
+def _announced(old: ViewPointer | None, view: StoredViewNode) -> ViewPointer:
+    if old is None:
+        return ViewPointer(version=view.version, storage_id=view.storage_id)
+    if old.storage_id == view.storage_id:
+        return replace(old, building=None)
+    warm = [ref for ref in old.warm if ref.storage_id != view.storage_id]
+    if isinstance(view, PredictionViewNode) or view.schedule is None:
+        return ViewPointer(
+            version=view.version,
+            storage_id=view.storage_id,
+            warm=(VersionRef(version=old.version, storage_id=old.storage_id), *warm),
+        )
+    return replace(old, building=_ref(view), warm=tuple(warm))
+
+
+def _ref(view: StoredViewNode) -> VersionRef:
+    return VersionRef(version=view.version, storage_id=view.storage_id)
+
+
+def _update(context: RuntimeContext, change: Callable[[Pointer], Pointer]) -> None:
+    """Replace the pointer by compare-and-set until no other writer came between."""
+    project = context.settings.project
+    key = pointer_key(project)
+    for _ in range(_ATTEMPTS):
+        stored = context.online.read([key])[0]
+        if stored is None:
+            pointer = Pointer(project=project, project_id=context.online.project_id(project), generation=0)
+        else:
+            pointer = Pointer.from_bytes(stored)
+        changed = change(pointer).to_bytes()
+        if changed == stored or context.online.replace_record(key, stored, changed):
+            return
+    raise OnlineStoreUnavailable(
+        f"the pointer record of project {project!r} was changed by others {_ATTEMPTS} times in a row; try again",
+        project=project,
+    )

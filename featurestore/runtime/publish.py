@@ -1,0 +1,121 @@
+"""Publication: rows appended since the marker go to the online store; the pointer follows, the marker comes last."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from featurestore.codec.keys import marker_key
+from featurestore.codec.pointer import Marker
+from featurestore.errors import StateError
+from featurestore.intervals import to_micros
+from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_TIMESTAMP
+from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
+from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.faults import FaultPoint, reach
+from featurestore.runtime.pairs import PAIRS_DDL, SENT_DDL, PairEncoder, send_pairs
+from featurestore.runtime.pointer import open_for_scoring, point_to
+from featurestore.runtime.reconcile import reconcile
+from featurestore.runtime.results import PublicationResult
+from featurestore.stores.base import PublicationRecord
+from featurestore.stores.online import OnlineAddress
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["publish_view"]
+
+logger = logging.getLogger(__name__)
+
+
+def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationResult:
+    """Send what changed since the last publication of this view version, then check it.
+
+    Idempotent: values carry their stamp and older ones are ignored, so a crash anywhere and a second call give the
+    same online rows. The marker lies in the online store itself: a store that lost its data gets everything anew.
+    ReconciliationFailed when the store does not hold afterwards what was sent.
+    """
+    latest = context.offline.latest_version(view)
+    if latest is None or (isinstance(view, ViewNode) and not view.online):
+        return PublicationResult(sent=0, ignored=0, bytes_sent=0)
+    _check_storage(context, view)
+    project_id = context.online.project_id(context.settings.project)
+    key = marker_key(project_id, view.storage_id)
+    stored = context.online.read([key])[0]
+    marker = Marker.from_bytes(stored) if stored else None
+    covered_until = context.ledger.coverage(view.name, view.version).end
+    goal = Marker(delta_version=latest, covered_until_us=None if covered_until is None else to_micros(covered_until))
+    if marker == goal:
+        point_to(context, view, covered_until)
+        return PublicationResult(sent=0, ignored=0, bytes_sent=0)
+
+    encoder = PairEncoder(project_id=project_id, view=view, now_ms=to_micros(context.clock()) // 1000)
+    appended = context.offline.appended(view, marker.delta_version if marker else None, latest)
+    pairs = _newest_rows(appended, view).mapInArrow(partial(_encode, encoder), PAIRS_DDL).persist()
+    try:
+        open_for_scoring(context, view)
+        reach(FaultPoint.SENDING)
+        result = _send(context, pairs)
+        reach(FaultPoint.SENT)
+        point_to(context, view, covered_until)
+        reach(FaultPoint.POINTED)
+        context.online.put_record(key, goal.to_bytes())
+        reach(FaultPoint.MARKED)
+        checked = reconcile(context, view, pairs)
+        reach(FaultPoint.RECONCILED)
+    finally:
+        pairs.unpersist()
+    context.ledger.record_publication(
+        PublicationRecord(
+            view=view.name,
+            version=view.version,
+            delta_version=latest,
+            covered_until=covered_until,
+            sent=result.sent,
+            ignored=result.ignored,
+            bytes_sent=result.bytes_sent,
+            published_at=context.clock(),
+        )
+    )
+    logger.info("%s: %d rows sent (%d older), %d checked", view.name, result.sent, result.ignored, checked)
+    return PublicationResult(
+        sent=result.sent, ignored=result.ignored, bytes_sent=result.bytes_sent, checked=checked
+    )
+
+
+def _newest_rows(appended: DataFrame, view: StoredViewNode) -> DataFrame:
+    """Keep each key's row with the greatest online stamp."""
+    from pyspark.sql import functions as F
+
+    event = F.col(EVENT_TIMESTAMP)
+    if isinstance(view, PredictionViewNode):
+        event = F.coalesce(F.col(INPUTS_TIMESTAMP), event)
+    stamp = F.struct(event, F.col(CREATED_TIMESTAMP))
+    keys = [F.col(f"`{key.name}`") for key in view.join_keys]
+    row = F.struct(*(F.col(f"`{name}`") for name in appended.columns))
+    return appended.groupBy(*keys).agg(F.max_by(row, stamp).alias("row")).select("row.*")
+
+
+def _encode(encoder: PairEncoder, batches):  # type: ignore[no-untyped-def]
+    for batch in batches:
+        yield encoder.encode(batch)
+
+
+def _send(context: RuntimeContext, pairs: DataFrame) -> PublicationResult:
+    from pyspark.sql import functions as F
+
+    address = OnlineAddress.of(context.settings)
+    sent = pairs.mapInArrow(partial(send_pairs, address), SENT_DDL)
+    row = sent.agg(F.sum("written").alias("w"), F.sum("ignored").alias("i"), F.sum("bytes").alias("b")).first()
+    assert row is not None
+    written, ignored, size = (int(value or 0) for value in (row.w, row.i, row.b))
+    return PublicationResult(sent=written + ignored, ignored=ignored, bytes_sent=size)
+
+
+def _check_storage(context: RuntimeContext, view: StoredViewNode) -> None:
+    if view.storage_id == 0:
+        raise StateError(f"{view.name} has no storage id; run `featurestore apply` first", view=view.name)
+    check = getattr(context.online, "check_eviction_policy", None)
+    if check is not None:
+        check()

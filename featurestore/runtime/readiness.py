@@ -1,0 +1,51 @@
+"""Gather the facts of one step and ask the plan whether it is ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featurestore.intervals import Interval
+from featurestore.ir.nodes import StoredViewNode
+from featurestore.plan.readiness import Facts, check_readiness, raw_sources
+from featurestore.runtime.context import RuntimeContext
+from featurestore.spec.source import Marker, Watermark
+from featurestore.stores.source_bounds import greatest_timestamp
+
+__all__ = ["gather_facts", "wait_reasons"]
+
+
+def wait_reasons(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> tuple[str, ...]:
+    """Say what a step waits for; empty when it is ready. Starts no Spark."""
+    facts = gather_facts(context, view, interval)
+    return tuple(map(str, check_readiness(context.manifest, view, interval, facts).waits_for))
+
+
+def gather_facts(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> Facts:
+    """Look at the view's sources and at what its input views cover."""
+    manifest = context.manifest
+    sources = raw_sources(manifest, view)
+    parents = [manifest.stored_view(name) for name in manifest.parents(view)]
+    return Facts(
+        now=context.clock(),
+        watermarks={
+            source.name: greatest_timestamp(source, context.settings.absolute)
+            for source in sources
+            if isinstance(source.ready, Watermark) and source.timestamp_field is not None
+        },
+        markers={
+            source.name: _marker_exists(context, source.ready, interval)
+            for source in sources
+            if isinstance(source.ready, Marker)
+        },
+        coverages={parent.name: context.ledger.coverage(parent.name, parent.version) for parent in parents},
+    )
+
+
+def _marker_exists(context: RuntimeContext, ready: Marker, interval: Interval) -> bool:
+    path = context.settings.absolute(ready.pattern.format(start=interval.start, end=interval.end))
+    if "://" not in path:
+        return Path(path).exists()
+    from pyarrow import fs
+
+    filesystem, inner = fs.FileSystem.from_uri(path)
+    return bool(filesystem.get_file_info(inner).type != fs.FileType.NotFound)

@@ -1,0 +1,225 @@
+"""``FeatureStore``: the one object that applications, notebooks and the CLI hold. It only delegates."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from featurestore.errors import FeatureNotFound
+from featurestore.intervals import EPOCH, Interval, to_utc, utc_now
+from featurestore.settings import Settings, load_settings, parse_settings
+
+if TYPE_CHECKING:
+    from featurestore.ir.manifest import Manifest
+    from featurestore.plan.plan import Plan
+    from featurestore.runtime.context import RuntimeContext
+    from featurestore.runtime.execute import Progress
+    from featurestore.runtime.historical import RetrievalJob
+    from featurestore.runtime.results import JobResult
+    from featurestore.serving.client import OnlineClient
+    from featurestore.serving.response import OnlineResponse
+
+__all__ = ["FeatureStore"]
+
+
+class FeatureStore:
+    """A project's feature store.
+
+    ``repo_path`` holds ``feature_store.yaml``; ``config`` is the same as a mapping, and then ``repo_path`` is only
+    what relative paths count from. Lookups need neither Spark nor the registry; materialization starts a local Spark
+    in this process when it was not started by spark-submit. Use it in ``with``, or call ``close()``.
+    """
+
+    def __init__(
+        self,
+        repo_path: str | Path = ".",
+        config: Mapping[str, Any] | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        spark: Any = None,
+    ) -> None:
+        repo = Path(repo_path).resolve()
+        self.settings: Settings = load_settings(repo) if config is None else parse_settings(dict(config), repo=repo)
+        self.clock = clock
+        self._spark = spark
+
+    def __enter__(self) -> FeatureStore:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened; the store opens it again when it is used again."""
+        for name in ("runtime", "_client"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+    # Definitions
+
+    def plan(self, objects: Sequence[object] | None = None) -> Plan:
+        """Say what ``apply`` would change and compute; DefinitionError has every problem of every definition."""
+        from featurestore.runtime.apply import plan_definitions
+
+        return plan_definitions(self.runtime, objects)
+
+    def apply(self, objects: Sequence[object] | None = None) -> Plan:
+        """Record the definitions of the repo, or the given ones; give the plan. Idempotent."""
+        from featurestore.runtime.apply import apply_definitions
+
+        return apply_definitions(self.runtime, objects)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The applied definitions."""
+        return self.runtime.manifest
+
+    # Materialization
+
+    def materialize(
+        self,
+        start: datetime,
+        end: datetime,
+        feature_views: Sequence[str] | None = None,
+        *,
+        repair: bool = False,
+        progress: Progress | None = None,
+    ) -> JobResult:
+        """Compute and publish the whole steps inside ``[start, end)`` that are not done; ``repair`` computes done ones too."""
+        from featurestore.runtime.request import run_request
+
+        bounds = Interval(to_utc(start), to_utc(end))
+        return run_request(self.runtime, feature_views, bounds, repair=repair, progress=progress)
+
+    def materialize_incremental(
+        self, end: datetime, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None
+    ) -> JobResult:
+        """Compute and publish all missing steps up to ``end``, from each view's start."""
+        from featurestore.runtime.request import run_request
+
+        return run_request(self.runtime, feature_views, Interval(EPOCH, to_utc(end)), progress=progress)
+
+    def ensure(
+        self, feature_view: str, until: datetime | None = None, *, progress: Progress | None = None
+    ) -> JobResult:
+        """Compute and publish the missing steps up to ``until`` (now) of a view and of the views it reads."""
+        from featurestore.runtime.request import run_request
+
+        bounds = Interval(EPOCH, to_utc(until or self.clock()))
+        return run_request(self.runtime, [feature_view], bounds, parents=True, progress=progress)
+
+    def backfill(
+        self, feature_view: str, start: datetime, end: datetime, *, progress: Progress | None = None
+    ) -> JobResult:
+        """Compute and publish one view's missing steps inside ``[start, end)``; resumes where it stopped."""
+        return self.materialize(start, end, [feature_view], progress=progress)
+
+    def publish(self, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None) -> JobResult:
+        """Send what changed since the last publication to the online store."""
+        from featurestore.runtime.request import run_publication
+
+        return run_publication(self.runtime, feature_views, progress=progress)
+
+    def missing_intervals(self, view: str, start: datetime, end: datetime) -> tuple[Interval, ...]:
+        """Give the steps of ``view`` inside ``[start, end)`` that are not done."""
+        from featurestore.runtime.status import missing_intervals
+
+        return missing_intervals(self.runtime, view, Interval(to_utc(start), to_utc(end)))
+
+    def status(self) -> dict[str, Any]:
+        """Give coverage, freshness and the last error of every view, as JSON values."""
+        from featurestore.runtime.status import project_status
+
+        return project_status(self.runtime)
+
+    # Reading
+
+    def get_online_features(
+        self,
+        features: Sequence[str] | str | None = None,
+        entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] = (),
+        *,
+        full_feature_names: bool = False,
+        deadline: timedelta | float | None = None,
+        feature_refs: Sequence[str] | None = None,
+    ) -> OnlineResponse:
+        """Look up features and predictions, in one round trip to the online store.
+
+        ``features`` are references ``view:feature`` or a service's name (``feature_refs`` is the old name);
+        ``entity_rows`` are dicts, or one dict of columns. ``deadline`` (seconds or timedelta) bounds the whole call.
+        """
+        chosen = features if features is not None else feature_refs
+        if chosen is None:
+            raise FeatureNotFound("no features are named; give features=[\"view:feature\", …] or a service's name")
+        seconds = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
+        return self._client.get_online_features(
+            chosen, entity_rows, full_feature_names=full_feature_names, deadline=seconds
+        )
+
+    def get_historical_features(
+        self,
+        entity_df: Any,
+        features: Sequence[str] | str,
+        *,
+        full_feature_names: bool = False,
+        created_before_event: bool = False,
+        availability: str = "event",
+        allow_missing: bool = False,
+    ) -> RetrievalJob:
+        """Join features to the rows of ``entity_df`` as they were at each row's ``event_timestamp``.
+
+        ``entity_df`` is a pandas, pyarrow or Spark frame, an SQL query, or the path of a Parquet file or Delta table.
+        Exactly one output row for each input row, in their order. Nothing runs until a result is asked for.
+        """
+        from featurestore.runtime.historical import retrieve
+
+        return retrieve(
+            self.runtime,
+            entity_df,
+            features,
+            full_feature_names=full_feature_names,
+            created_before_event=created_before_event,
+            availability=availability,
+            allow_missing=allow_missing,
+        )
+
+    def read_offline(
+        self, view: str, start: datetime | None = None, end: datetime | None = None, as_of: datetime | None = None
+    ) -> RetrievalJob:
+        """Read a view's current rows with event times in ``[start, end)``, as stated up to ``as_of``."""
+        from featurestore.runtime.historical import read_view
+
+        return read_view(self.runtime, view, start, end, as_of)
+
+    def teardown(self) -> None:
+        """Delete the project's online rows, view tables, ledger and registry entries."""
+        from featurestore.runtime.teardown import teardown
+
+        teardown(self.runtime)
+
+    # Parts, opened when first used
+
+    @cached_property
+    def runtime(self) -> RuntimeContext:
+        """What materialization runs in."""
+        from featurestore.runtime.context import RuntimeContext
+
+        self._import_repo()
+        return RuntimeContext(self.settings, clock=self.clock, spark=self._spark)
+
+    @cached_property
+    def _client(self) -> OnlineClient:
+        from featurestore.serving.connect import connect_client
+
+        self._import_repo()
+        return connect_client(self.settings, clock=self.clock)
+
+    def _import_repo(self) -> None:
+        repo = str(self.settings.repo)
+        if repo not in sys.path:
+            sys.path.insert(0, repo)

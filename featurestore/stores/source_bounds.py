@@ -1,0 +1,69 @@
+"""How far a source reaches, read from statistics: no Spark, and no data where the statistics have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from featurestore.intervals import to_utc
+from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["greatest_timestamp"]
+
+
+def greatest_timestamp(
+    source: FileSourceNode | DeltaSourceNode, resolve: Callable[[str], str]
+) -> datetime | None:
+    """Give the greatest value of a source's timestamp field; None where it holds no rows or is not there yet."""
+    column = _raw_name(source)
+    if isinstance(source, DeltaSourceNode):
+        return _of_delta(resolve(source.path or ""), column)
+    return _of_files(source, resolve(source.path), column)
+
+
+def _raw_name(source: FileSourceNode | DeltaSourceNode) -> str:
+    """Give the timestamp field's name in the files."""
+    renamed = {new: old for old, new in source.field_mapping}
+    return renamed.get(source.timestamp_field or "", source.timestamp_field or "")
+
+
+def _of_delta(path: str, column: str) -> datetime | None:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        table = DeltaTable(path)
+    except TableNotFoundError:
+        return None
+    files = pa.table(table.get_add_actions(flatten=True))
+    name = f"max.{column}"
+    if name in files.column_names and files[name].null_count == 0:
+        return _greatest(files[name])
+    dataset = table.to_pyarrow_dataset()
+    return _greatest(dataset.to_table(columns=[column])[column])
+
+
+def _of_files(source: FileSourceNode, path: str, column: str) -> datetime | None:
+    import pyarrow.dataset as ds
+    from pyarrow import fs
+
+    filesystem, inner = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
+    if filesystem.get_file_info(inner).type == fs.FileType.NotFound:
+        return None
+    dataset = ds.dataset(inner, filesystem=filesystem, format=source.format)
+    return _greatest(dataset.to_table(columns=[column])[column])
+
+
+def _greatest(values: pa.ChunkedArray) -> datetime | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", "UTC"))
+    greatest = pc.max(values.cast(pa.timestamp("us", values.type.tz), safe=False)).as_py()
+    return None if greatest is None else to_utc(greatest)
