@@ -18,7 +18,7 @@ from featurestore.intervals import from_micros
 from featurestore.ir.nodes import FieldNode
 from featurestore.spec.dtypes import Array, DType, Map
 
-__all__ = ["DecodedColumn", "DecodedRows", "decode_rows"]
+__all__ = ["DecodedColumn", "DecodedColumns", "DecodedRows", "decode_rows"]
 
 _MICROS = np.dtype("datetime64[us]")
 
@@ -65,7 +65,7 @@ class DecodedRows:
     event_us: np.ndarray
     created_us: np.ndarray
     holds: np.ndarray
-    columns: Mapping[str, DecodedColumn]
+    columns: DecodedColumns
 
 
 def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[bytes | None]) -> DecodedRows:
@@ -83,7 +83,7 @@ def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[b
         event_us=scatter(unstamp(heads["event"])),
         created_us=scatter(unstamp(heads["created"])),
         holds=scatter((heads["codec"] & HOLDS).astype(np.bool_)),
-        columns=_Columns(layout=layout, fields=fields, heads=heads, blobs=kept, present=present, scatter=scatter),
+        columns=DecodedColumns(layout=layout, fields=fields, heads=heads, blobs=kept, present=present, scatter=scatter),
     )
 
 
@@ -142,7 +142,7 @@ class _Scatter:
         return spread
 
 
-class _Columns(Mapping[str, DecodedColumn]):
+class DecodedColumns(Mapping[str, DecodedColumn]):
     """Columns by field name, each decoded once."""
 
     def __init__(
@@ -170,6 +170,14 @@ class _Columns(Mapping[str, DecodedColumn]):
             number, dtype = self._fields[name]
             column = self._decoded[name] = self._decode(number, dtype)
         return column
+
+    def to_list(self, name: str) -> list[Any]:
+        """Give a column's Python values; without arrays in between where every value is there."""
+        number, _ = self._fields[name]
+        fixed = self._layout.fixed[number]
+        if fixed is None or self._scatter.rows is not None or self._valid(number) is not None:
+            return self[name].to_list()
+        return fixed.to_list(self._heads[f"c{number}"])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)

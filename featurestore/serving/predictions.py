@@ -99,7 +99,10 @@ class PredictionRows:
                 if stored is not None:
                     stored = np.where(taken, older.decoded.columns[INPUTS_DIGEST].values, stored)
         unchanged = None if stored is None else stored == self.digest
-        self._ages = self._age(unchanged, now_us, scored_until_us)
+        if unchanged is not None and unchanged.all():
+            unchanged = None
+        self._now = now_us
+        self._until = self._last_known(unchanged, scored_until_us)
         self.stale = self._find_stale(unchanged, awaits_scoring)
         self.codes = self._first_codes()
 
@@ -129,15 +132,16 @@ class PredictionRows:
         self.codes[places] = LIVE
         self.present = self.present.copy()
         self.present[places] = True
-        self._event, self._predicted, self._ages = self._event.copy(), self._predicted.copy(), self._ages.copy()
+        self._event, self._predicted, self._until = self._event.copy(), self._predicted.copy(), self._until.copy()
         self._event[places] = self._live.event_us
         self._predicted[places] = live.predicted_us
-        self._ages[places] = 0
+        self._until[places] = self._now
 
     def answers(self) -> list[PredictionAnswer]:
         """Give one answer for each row."""
         served = self.present if self._hidden is None else self.present & ~self._hidden
         current, older = self.view.model.version, self._previous_model
+        ages = self._ages
         answers = []
         for row, (code, is_served) in enumerate(zip(self.codes.tolist(), served.tolist(), strict=True)):
             if not is_served and code != STALE:
@@ -147,7 +151,7 @@ class PredictionRows:
             answers.append(
                 PredictionAnswer(
                     _STATUSES[code],
-                    timedelta(microseconds=int(self._ages[row])),
+                    timedelta(microseconds=int(ages[row])),
                     version,
                     from_micros(int(self._predicted[row])),
                 )
@@ -184,20 +188,24 @@ class PredictionRows:
         """Give event times and ages, microseconds."""
         return (self._event, self.present), (self._ages, self.present)
 
-    def _age(
-        self, unchanged: np.ndarray[Any, Any] | None, now_us: int, scored_until_us: int | None
-    ) -> np.ndarray[Any, Any]:
-        until = self._predicted
-        if scored_until_us is not None:
-            scored = np.maximum(until, scored_until_us)
-            until = scored if unchanged is None else np.where(unchanged, scored, until)
-        ages: np.ndarray[Any, Any] = np.maximum(now_us - until, 0)
+    @property
+    def _ages(self) -> np.ndarray[Any, Any]:
+        ages: np.ndarray[Any, Any] = np.maximum(self._now - self._until, 0)
         return ages
+
+    def _last_known(self, unchanged: np.ndarray[Any, Any] | None, scored_until_us: int | None) -> np.ndarray[Any, Any]:
+        """Give when each prediction was last known to be right; ``unchanged`` None says that all inputs are."""
+        if scored_until_us is None:
+            return self._predicted
+        scored = np.maximum(self._predicted, scored_until_us)
+        return scored if unchanged is None else np.where(unchanged, scored, self._predicted)
 
     def _find_stale(self, unchanged: np.ndarray[Any, Any] | None, awaits_scoring: bool) -> np.ndarray[Any, Any] | None:
         view, stale = self.view, None
-        if "age" in view.stale_on and view.max_age:
-            stale = self._ages > view.max_age // _MICROSECOND
+        if "age" in view.stale_on and view.max_age and len(self._until):
+            limit = view.max_age // _MICROSECOND
+            if self._now - int(self._until.min()) > limit:
+                stale = self._now - self._until > limit
         if "inputs" in view.stale_on and unchanged is not None and not awaits_scoring:
             stale = ~unchanged if stale is None else stale | ~unchanged
         if "version" in view.stale_on and self._older is not None:
@@ -208,6 +216,8 @@ class PredictionRows:
         return stale if stale.any() else None
 
     def _first_codes(self) -> np.ndarray[Any, Any]:
+        if self.stale is None and self.present.all():
+            return np.zeros(len(self.present), dtype=np.int8)
         codes = np.where(self.present, np.int8(CACHED), np.int8(MISSING))
         if self.stale is not None:
             codes[self.stale] = STALE

@@ -105,32 +105,47 @@ class ViewRows:
         return self.present if self.withheld is None else self.present & ~self.withheld
 
     def column(self, feature: str) -> StoredColumn:
-        return StoredColumn(self, self.decoded.columns[feature])
+        return StoredColumn(self, feature)
 
     def _find_expired(self) -> np.ndarray[Any, Any] | None:
         rules = self._rules
         if rules.limit is None and rules.emptied_limit is None:
             return None
-        if rules.limit is not None and rules.limit == rules.emptied_limit:
+        if self._is_young() or self._is_held():
+            return None
+        if rules.limit is not None:
             expired = self.age_us > rules.limit
         else:
             expired = ~self.decoded.holds & (self.age_us > (rules.emptied_limit or 0))
         expired &= self.decoded.present
         return expired if expired.any() else None
 
+    def _is_young(self) -> bool:
+        """Say whether even the oldest row is within the limits, without a look at each age (absent rows spoil it)."""
+        limit = self._rules.limit if self._rules.limit is not None else self._rules.emptied_limit
+        event_us = self.decoded.event_us
+        return limit is None or not len(event_us) or self._now - int(event_us.min()) <= limit
+
+    def _is_held(self) -> bool:
+        """Say whether every row holds and the coverage is within the limit."""
+        rules, covered = self._rules, self._rules.covered_until
+        if not rules.is_aggregate or not self.decoded.holds.all():
+            return False
+        return rules.limit is None or (covered is not None and self._now - covered <= rules.limit)
+
 
 class StoredColumn:
     """One feature of the rows of a read, as an output."""
 
-    __slots__ = ("_column", "_rows")
+    __slots__ = ("_feature", "_rows")
 
-    def __init__(self, rows: ViewRows, column: DecodedColumn) -> None:
+    def __init__(self, rows: ViewRows, feature: str) -> None:
         self._rows = rows
-        self._column = column
+        self._feature = feature
 
     def to_list(self) -> list[Any]:
         """Give Python values, None where there is none."""
-        values: list[Any] = self._column.to_list()
+        values = self._rows.decoded.columns.to_list(self._feature)
         if self._rows.withheld is not None:
             for row in np.flatnonzero(self._rows.withheld).tolist():
                 values[row] = None
@@ -138,19 +153,24 @@ class StoredColumn:
 
     def column(self) -> Column:
         """Give the values with their validity."""
-        valid = self._column.valid
+        decoded = self._decoded
+        valid = decoded.valid
         if self._rows.withheld is not None:
             valid = valid & ~self._rows.withheld
-        return self._column.values, valid
+        return decoded.values, valid
 
     def statuses(self) -> np.ndarray[Any, Any]:
         """Give places in STATUSES."""
         rows = self._rows
-        codes = np.where(self._column.valid, np.int8(PRESENT), np.int8(NULL_VALUE))
+        codes = np.where(self._decoded.valid, np.int8(PRESENT), np.int8(NULL_VALUE))
         if rows.expired is not None:
             codes[rows.expired] = OUTSIDE_MAX_AGE
         codes[~rows.present] = NOT_FOUND
         return codes
+
+    @property
+    def _decoded(self) -> DecodedColumn:
+        return self._rows.decoded.columns[self._feature]
 
     def event_us(self) -> Column:
         return self._rows.decoded.event_us, self._rows.present
