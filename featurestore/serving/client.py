@@ -16,7 +16,12 @@ from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_ent
 from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.serving.inference import Inference, LocalModels, Predictor
 from featurestore.serving.manifests import ManifestSource, StoredManifests
-from featurestore.serving.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
+from featurestore.serving.plan import (
+    OnDemandOutput,
+    PredictionOutput,
+    PredictionPlan,
+    StoredOutput,
+)
 from featurestore.serving.policies import settle
 from featurestore.serving.predictions import PredictionRows
 from featurestore.serving.request import Features
@@ -81,7 +86,9 @@ class OnlineClient:
         bound = snapshot.bound(features, full_feature_names)
         request = read_entity_rows(entity_rows, bound.needed)
         if not request.count:
-            return self._answer(snapshot, bound, request, *_nothing(bound), repair=False)
+            return self._answer(
+                snapshot, bound, request, *_nothing(bound), repair=False
+            )
         keys = _encode(bound, request)
         record, blobs = self._read(keys, request.count, ends)
         if record != snapshot.record:
@@ -134,12 +141,23 @@ class OnlineClient:
         plan = bound.plan
         absent: _Blobs = [None] * request.count
         rows = [
-            ViewRows(read.values.decode(absent if found is None else found), read.rules, now_us)
+            ViewRows(
+                read.values.decode(absent if found is None else found),
+                read.rules,
+                now_us,
+            )
             for read, found in zip(bound.reads, blobs, strict=True)
         ]
         frame = Frame(plan, rows, request, self._check_code)
         predictions = [
-            self._predictions(snapshot, prediction, frame, keys[prediction.read] or absent, now_us, repair)
+            self._predictions(
+                snapshot,
+                prediction,
+                frame,
+                keys[prediction.read] or absent,
+                now_us,
+                repair,
+            )
             for prediction in plan.predictions
         ]
         columns: list[OutputColumn] = []
@@ -150,7 +168,9 @@ class OnlineClient:
                 case OnDemandOutput():
                     columns.append(frame.column(output.call, output.feature))
                 case PredictionOutput():
-                    columns.append(predictions[output.prediction].column(output.feature))
+                    columns.append(
+                        predictions[output.prediction].column(output.feature)
+                    )
         return OnlineResponse(
             keys={name: request.columns[name] for name in plan.key_columns},
             outputs=plan.outputs,
@@ -160,7 +180,13 @@ class OnlineClient:
         )
 
     def _predictions(
-        self, snapshot: Snapshot, plan: PredictionPlan, frame: Frame, keys: _Blobs, now_us: int, repair: bool
+        self,
+        snapshot: Snapshot,
+        plan: PredictionPlan,
+        frame: Frame,
+        keys: _Blobs,
+        now_us: int,
+        repair: bool,
     ) -> PredictionRows:
         judged = PredictionRows(
             plan,
@@ -169,7 +195,11 @@ class OnlineClient:
             scored_until_us=snapshot.scored_until(plan),
             awaits_scoring=snapshot.awaits_scoring(plan, now_us),
         )
-        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys) if repair else None
+        infer = (
+            functools.partial(self._inference.infer, plan, judged, frame, keys=keys)
+            if repair
+            else None
+        )
         settle(plan, judged, frame.rows, keys, infer)
         return judged
 
@@ -178,7 +208,9 @@ def _encode(bound: BoundPlan, request: EntityColumns) -> list[_Blobs | None]:
     return [
         None
         if read.keys is None
-        else read.keys.encode({name: request.columns[column] for name, column in read.columns})
+        else read.keys.encode(
+            {name: request.columns[column] for name, column in read.columns}
+        )
         for read in bound.reads
     ]
 
@@ -200,5 +232,7 @@ def _left(ends: float | None) -> float | None:
         return None
     left = ends - time.monotonic()
     if left <= 0:
-        raise DeadlineExceeded("the lookup's deadline passed before its rows were read; give it more time")
+        raise DeadlineExceeded(
+            "the lookup's deadline passed before its rows were read; give it more time"
+        )
     return left

@@ -10,10 +10,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from featurestore.codec.value import RowCodec
-from featurestore.errors import DeadlineExceeded, InferenceFailed, OnDemandFailed, OnlineStoreUnavailable
+from featurestore.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    OnDemandFailed,
+    OnlineStoreUnavailable,
+)
 from featurestore.ir.columns import INPUTS_DIGEST, INPUTS_TIMESTAMP, stored_features
 from featurestore.ir.nodes import ModelNode, PredictionViewNode
-from featurestore.ondemand.arrays import Column, ValueMismatch, function_input, python_values, take_column
+from featurestore.ondemand.arrays import (
+    Column,
+    ValueMismatch,
+    function_input,
+    python_values,
+    take_column,
+)
 from featurestore.ondemand.functions import check_outputs, resolve
 from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.serving.plan import PredictionPlan
@@ -28,7 +39,9 @@ logger = logging.getLogger(__name__)
 class Predictor(Protocol):
     """Where models run; a failure is InferenceFailed, whatever went wrong."""
 
-    def predict(self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    def predict(
+        self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]
+    ) -> Any:
         """Give a mapping of output name to array."""
         ...
 
@@ -41,7 +54,9 @@ class LocalModels:
         self._loaded: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
 
-    def predict(self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    def predict(
+        self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]
+    ) -> Any:
         try:
             return self._load(model).predict(dict(inputs))
         except Exception as error:  # a model may raise anything; the failure policy decides what the caller sees
@@ -93,23 +108,40 @@ class Inference:
         event_us = _input_times(plan, frame, unique, predicted_us)
         if not failed.all():
             kept = np.flatnonzero(~failed)
-            blobs = self._encode(plan, judged, outputs, kept, unique, event_us, predicted_us)
-            self._write_back(plan.view, [key for key in first if key is not None], kept, blobs)
+            blobs = self._encode(
+                plan, judged, outputs, kept, unique, event_us, predicted_us
+            )
+            self._write_back(
+                plan.view, [key for key in first if key is not None], kept, blobs
+            )
         position = {key: number for number, key in enumerate(first)}
-        places = np.fromiter((position[keys[place]] for place in rows.tolist()), dtype=np.intp, count=len(rows))
+        places = np.fromiter(
+            (position[keys[place]] for place in rows.tolist()),
+            dtype=np.intp,
+            count=len(rows),
+        )
         return LiveRows(
             rows=rows,
-            columns={name: take_column(column, places) for name, column in outputs.items()},
+            columns={
+                name: take_column(column, places) for name, column in outputs.items()
+            },
             event_us=event_us[places],
             predicted_us=predicted_us,
             failed=failed[places],
         )
 
-    def _predict(self, plan: PredictionPlan, frame: Frame, rows: np.ndarray[Any, Any]) -> dict[str, Column]:
+    def _predict(
+        self, plan: PredictionPlan, frame: Frame, rows: np.ndarray[Any, Any]
+    ) -> dict[str, Column]:
         try:
-            inputs = {a.name: function_input(take_column(frame.argument(a), rows)) for a in plan.arguments}
+            inputs = {
+                a.name: function_input(take_column(frame.argument(a), rows))
+                for a in plan.arguments
+            }
         except OnDemandFailed as error:
-            raise InferenceFailed(f"prediction view {plan.view.name!r}: {error}", view=plan.view.name) from error
+            raise InferenceFailed(
+                f"prediction view {plan.view.name!r}: {error}", view=plan.view.name
+            ) from error
         found = self._predictor.predict(plan.view.model, inputs)
         try:
             return check_outputs(plan.view.features, found, len(rows))
@@ -136,10 +168,19 @@ class Inference:
         from featurestore.codec.arrow import arrow_schema
 
         fields = stored_features(plan.view)
-        values: dict[str, Any] = {name: python_values(take_column(column, kept)) for name, column in outputs.items()}
-        digest = np.zeros(len(unique), dtype=np.int64) if judged.digest is None else judged.digest[unique]
+        values: dict[str, Any] = {
+            name: python_values(take_column(column, kept))
+            for name, column in outputs.items()
+        }
+        digest = (
+            np.zeros(len(unique), dtype=np.int64)
+            if judged.digest is None
+            else judged.digest[unique]
+        )
         values[INPUTS_DIGEST] = digest[kept].tolist()
-        values[INPUTS_TIMESTAMP] = pa.array(event_us[kept], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+        values[INPUTS_TIMESTAMP] = pa.array(event_us[kept], pa.int64()).cast(
+            pa.timestamp("us", tz="UTC")
+        )
         identity = (plan.view.name, plan.view.version)
         codec = self._codecs.get(identity)
         if codec is None:
@@ -151,13 +192,24 @@ class Inference:
         )
 
     def _write_back(
-        self, view: PredictionViewNode, keys: Sequence[bytes], kept: np.ndarray[Any, Any], blobs: Sequence[bytes]
+        self,
+        view: PredictionViewNode,
+        keys: Sequence[bytes],
+        kept: np.ndarray[Any, Any],
+        blobs: Sequence[bytes],
     ) -> None:
-        pairs = [(keys[place], blob) for place, blob in zip(kept.tolist(), blobs, strict=True)]
+        pairs = [
+            (keys[place], blob)
+            for place, blob in zip(kept.tolist(), blobs, strict=True)
+        ]
         try:
             self._store.write_if_newer(pairs)
         except (OnlineStoreUnavailable, DeadlineExceeded) as error:
-            logger.warning("predictions of view %s were made but not written back: %s", view.name, error)
+            logger.warning(
+                "predictions of view %s were made but not written back: %s",
+                view.name,
+                error,
+            )
 
 
 def _input_times(

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from featurestore.ir.nodes import FieldNode, OnDemandViewNode, PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import (
+    FieldNode,
+    OnDemandViewNode,
+    PredictionViewNode,
+    StoredViewNode,
+)
 from featurestore.spec.dtypes import DType
 
 __all__ = [
@@ -124,7 +129,11 @@ class OnDemandCall:
 
     @property
     def reads(self) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(item.read for item in self.arguments if isinstance(item, StoredArgument)))
+        return tuple(
+            dict.fromkeys(
+                item.read for item in self.arguments if isinstance(item, StoredArgument)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

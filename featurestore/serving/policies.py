@@ -10,7 +10,13 @@ import numpy as np
 
 from featurestore.errors import InferenceFailed, StalePrediction
 from featurestore.serving.plan import PredictionPlan
-from featurestore.serving.predictions import FAILED, MISSING, STALE, LiveRows, PredictionRows
+from featurestore.serving.predictions import (
+    FAILED,
+    MISSING,
+    STALE,
+    LiveRows,
+    PredictionRows,
+)
 from featurestore.serving.rows import ViewRows
 
 __all__ = ["Infer", "settle"]
@@ -84,16 +90,27 @@ def _repair(
                 view=plan.view.name,
                 rows=failed.tolist(),
             )
-        logger.warning("model %s of view %s gave NaN for %d rows", plan.view.model.name, plan.view.name, len(failed))
+        logger.warning(
+            "model %s of view %s gave NaN for %d rows",
+            plan.view.model.name,
+            plan.view.name,
+            len(failed),
+        )
         _fall_back(plan, judged, failed)
 
 
-def _fall_back(plan: PredictionPlan, judged: PredictionRows, failed: np.ndarray[Any, Any]) -> None:
+def _fall_back(
+    plan: PredictionPlan, judged: PredictionRows, failed: np.ndarray[Any, Any]
+) -> None:
     keeps_stale = plan.view.on_failure == "serve_stale"
-    judged.hide(failed[judged.codes[failed] == MISSING] if keeps_stale else failed, FAILED)
+    judged.hide(
+        failed[judged.codes[failed] == MISSING] if keeps_stale else failed, FAILED
+    )
 
 
-def _refuse(judged: PredictionRows, needing: np.ndarray[Any, Any], keys: Sequence[bytes | None]) -> None:
+def _refuse(
+    judged: PredictionRows, needing: np.ndarray[Any, Any], keys: Sequence[bytes | None]
+) -> None:
     refused = [place for place in needing.tolist() if keys[place] is not None]
     if refused:
         stale = sum(int(judged.codes[place]) == STALE for place in refused)
