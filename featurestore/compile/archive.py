@@ -20,11 +20,12 @@ def archive_name(digest: str) -> str:
 
 
 def write_archive(repo: Path, package: str, folder: Path) -> tuple[str, Path]:
-    """Zip the definitions and the first-party modules they reach; give the content digest and the path.
+    """Zip the definitions folder and the first-party modules it reaches; give the content digest and the path.
 
+    Files beside the modules, such as models, are in it; hidden files and caches are not.
     Idempotent: equal code gives equal bytes under an equal name, moved into place in one step.
     """
-    entries = sorted((_path_in_archive(module), module.path.read_bytes()) for module in _modules(repo, package))
+    entries = sorted(_entries(repo, package).items())
     digest = hashlib.sha256()
     for name, content in entries:
         digest.update(f"{name}\0{len(content)}\0".encode())
@@ -44,15 +45,24 @@ def write_archive(repo: Path, package: str, folder: Path) -> tuple[str, Path]:
     return code, target
 
 
+def _entries(repo: Path, package: str) -> dict[str, bytes]:
+    name = package.strip("/").replace("/", ".")
+    first_party = FirstParty.at(repo)
+    found: dict[str, bytes] = {}
+    for member in first_party.members(name):
+        for module in first_party.reached_from(member.name):
+            found[_path_in_archive(module)] = module.path.read_bytes()
+    for path in repo.joinpath(*name.split(".")).rglob("*"):
+        inner = path.relative_to(repo)
+        if (
+            path.is_file()
+            and "__pycache__" not in inner.parts
+            and not any(part.startswith(".") for part in inner.parts)
+        ):
+            found[inner.as_posix()] = path.read_bytes()
+    return found
+
+
 def _path_in_archive(module: ModuleFile) -> str:
     path = module.name.replace(".", "/")
     return f"{path}/__init__.py" if module.is_package else f"{path}.py"
-
-
-def _modules(repo: Path, package: str) -> tuple[ModuleFile, ...]:
-    first_party = FirstParty.at(repo)
-    name = package.replace("/", ".")
-    found = {module.name: module for module in first_party.members(name)}
-    for member in tuple(found.values()):
-        found |= {module.name: module for module in first_party.reached_from(member.name)}
-    return tuple(found[key] for key in sorted(found))

@@ -1,64 +1,48 @@
-"""Digests of user code: a function's module and every first-party module it reaches, whatever their formatting."""
+"""Digests of user code: a function and every first-party statement it reaches, whatever their formatting."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import sys
-import zipfile
+import importlib.util
 from pathlib import Path
 
 from featurestore.compile.modules import FirstParty, ModuleFile
+from featurestore.compile.reach import reached_code
 from featurestore.errors import StateError
 from featurestore.ir.nodes import CodeRef
 
-__all__ = ["code_digest", "code_ref", "file_digest", "normalised_source", "verify_code"]
-
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+__all__ = ["code_digest", "code_ref", "file_digest", "verify_code"]
 
 
 def code_ref(repo: Path, path: str) -> CodeRef:
     """Make the reference to the function at ``module:qualname``."""
-    return CodeRef(path=path, digest=code_digest(repo, path.partition(":")[0]))
+    return CodeRef(path=path, digest=code_digest(repo, path))
 
 
-def code_digest(repo: Path, module: str) -> str:
-    """Hash the module and the first-party modules it reaches; comments, docstrings and layout do not count.
+def code_digest(repo: Path, path: str) -> str:
+    """Hash the first-party code that the function at ``module:qualname`` reaches, in a folder or an archive.
 
-    Third-party modules count by their name in the import statements only.
+    Comments, docstrings and layout do not count; third-party modules count by the names imported from them.
     """
+    root = FirstParty.at(repo)
+    module, _, qualname = path.partition(":")
     digest = hashlib.sha256()
-    for found in _files(repo, module):
-        digest.update(f"{found.name}\0".encode())
-        digest.update(normalised_source(found.path).encode())
-        digest.update(b"\0")
+    for part in reached_code(root, _module(root, module), qualname):
+        digest.update("\0".join([part.module, *part.syntax, ""]).encode())
     return digest.hexdigest()[:32]
 
 
 def verify_code(code: CodeRef, repo: Path) -> None:
     """Refuse with StateError when the code in ``repo`` (a folder or an archive) is not what was compiled."""
-    found = code_digest(repo, code.path.partition(":")[0])
+    found = code_digest(repo, code.path)
     if found != code.digest:
         raise StateError(
-            f"the code of {code.path} is not the code that was applied: under {repo} its digest is {found}, the manifest "
+            f"the code of {code.path} is not the code that was applied: in {repo} its digest is {found}, the manifest "
             f"says {code.digest}. Run `featurestore apply`, or run the job with the definitions archive of the manifest",
             code=code.path,
             found=found,
             expected=code.digest,
         )
-
-
-def normalised_source(path: Path | zipfile.Path) -> str:
-    """Give the module's syntax tree as text, without docstrings; a file that does not parse stands for itself."""
-    source = path.read_bytes()
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return source.decode("utf-8", "replace")
-    for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return ast.dump(tree)
 
 
 def file_digest(path: Path) -> str:
@@ -67,11 +51,16 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _files(repo: Path, module: str) -> tuple[ModuleFile, ...]:
-    reached = FirstParty.at(repo).reached_from(module)
-    if any(found.name == module for found in reached):
-        return reached
-    loaded = getattr(sys.modules.get(module), "__file__", None)
-    if loaded is None or not Path(loaded).is_file():
-        raise StateError(f"module {module} is neither under {repo} nor loaded from a file", module=module)
-    return (ModuleFile(name=module, path=Path(loaded), is_package=Path(loaded).name == "__init__.py"),)
+def _module(root: FirstParty, name: str) -> ModuleFile:
+    """Find the module under the root; of a module installed elsewhere its own file counts, and nothing it imports."""
+    found = root.locate(name)
+    if found is not None:
+        return found
+    spec = importlib.util.find_spec(name.partition(".")[0])
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    places = [Path(folder).parent for folder in folders] or ([Path(spec.origin).parent] if spec and spec.origin else [])
+    for place in places:
+        found = FirstParty(place).locate(name)
+        if found is not None:
+            return found
+    raise StateError(f"module {name} is neither in {root.root} nor installed", module=name)

@@ -37,6 +37,14 @@ class ModuleFile:
         """The package that relative imports count from."""
         return self.name if self.is_package else self.name.rpartition(".")[0]
 
+    def absolute(self, statement: ast.ImportFrom) -> str:
+        """Name the module that a ``from`` statement in this module imports from."""
+        if not statement.level:
+            return statement.module or ""
+        parts = self.package.split(".")
+        base = parts[: len(parts) - statement.level + 1]
+        return ".".join([*base, *([statement.module] if statement.module else [])])
+
 
 @dataclass(frozen=True, slots=True)
 class FirstParty:
@@ -104,7 +112,7 @@ def imported_names(module: ModuleFile, *, top_level_only: bool = False) -> tuple
         if isinstance(node, ast.Import):
             names.update(dict.fromkeys(alias.name for alias in node.names))
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, module.package)
+            base = module.absolute(node)
             if base:
                 names.update(
                     dict.fromkeys([base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*")])
@@ -163,14 +171,6 @@ def _with_packages(name: str) -> Iterator[str]:
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
         yield ".".join(parts[:length])
-
-
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = package.split(".")
-    base = parts[: len(parts) - node.level + 1]
-    return ".".join([*base, *([node.module] if node.module else [])])
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.AST]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +24,8 @@ def function_problems(function: object, repo: Path, option: str) -> Iterator[str
         yield f"{option} {name!r} is defined inside another function; move it to the top level of module {module}"
     elif module == "__main__":
         yield f"{option} {name!r} is in __main__, which no other process can import; move it to a module of the definitions"
-    elif FirstParty(repo).locate(module) is None and not getattr(sys.modules.get(module), "__file__", None):
-        yield f"{option} {name!r}: module {module} has no file, so no other process can import it; move it to a module of the definitions"
+    elif FirstParty(repo).locate(module) is None and not _is_installed(module):
+        yield f"{option} {name!r}: module {module} is not under {repo} and not installed, so no other process can import it; move it to a module of the definitions"
 
 
 def load_path_problems(path: str, repo: Path) -> Iterator[str]:

@@ -146,8 +146,9 @@ def _view(view: ViewNode, manifest: Manifest) -> dict[str, Any]:
             transformation, depends_on_grid = {"items": _unordered(_encode_all(items))}, True
         case Passthrough():
             transformation, depends_on_grid = {}, False
-        case SqlTransformation(per=per):
-            transformation, depends_on_grid = _encode(view.transformation), per == "step"
+        case SqlTransformation(text=text, per=per):
+            transformation = {**_encode(view.transformation, skip=("text",)), "text": _layout_free(text)}
+            depends_on_grid = per == "step"
             inputs = _unordered(inputs)
         case FunctionTransformation(code=code, per=per):
             transformation = {**_encode(view.transformation, skip=("code",)), "code": _encode(code)}
@@ -231,6 +232,14 @@ def _encode_all(nodes: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _unordered(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+
+
+def _layout_free(sql: str) -> str:
+    """Take runs of white space outside quotes for one space; with line comments the layout has a meaning."""
+    if "--" in sql:
+        return sql
+    parts = re.split(r"""('[^']*'|"[^"]*"|`[^`]*`)""", sql)
+    return "".join(part if position % 2 else re.sub(r"\s+", " ", part) for position, part in enumerate(parts)).strip()
 
 
 def _words(text: str) -> set[str]:
