@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 import pyarrow as pa
 
@@ -46,12 +46,12 @@ def arrow_schema(fields: Sequence[FieldNode]) -> pa.Schema:
     return pa.schema([pa.field(field.name, arrow_type(field.dtype)) for field in fields])
 
 
-def conform(table: pa.Table | pa.RecordBatch, fields: Sequence[FieldNode]) -> list[pa.Array]:
+def conform(table: pa.Table | pa.RecordBatch, fields: Sequence[FieldNode]) -> list[pa.Array[Any]]:
     """Give one contiguous array of the exact type for each field, in order; SchemaMismatch has all problems.
 
     Casts that lose nothing are made (int32 to int64, nanoseconds that are whole microseconds); others are refused.
     """
-    arrays: list[pa.Array] = []
+    arrays: list[pa.Array[Any]] = []
     problems: list[Problem] = []
     for field in fields:
         target = arrow_type(field.dtype)
@@ -71,7 +71,7 @@ def conform(table: pa.Table | pa.RecordBatch, fields: Sequence[FieldNode]) -> li
     return arrays
 
 
-def _as_type(column: pa.Array | pa.ChunkedArray, target: pa.DataType) -> pa.Array:
+def _as_type(column: pa.Array[Any] | pa.ChunkedArray[Any], target: pa.DataType) -> pa.Array[Any]:
     if isinstance(column, pa.ChunkedArray):
         chunks = column.cast(target).chunks
         return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks or [pa.array([], target)])

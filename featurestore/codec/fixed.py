@@ -28,8 +28,8 @@ _EXACT = decimal.Context(prec=60)
 class FixedType:
     """``storage`` is the little-endian form at rest.
 
-    ``to_numpy`` turns stored values into native ones (bool, numbers, datetime64[us], datetime64[D], Decimal objects) in an
-    array of their own, ``to_list`` into Python's.
+    ``to_numpy`` turns stored values into native ones (bool, numbers, datetime64[us], datetime64[D], Decimal objects) in
+    an array of their own, ``to_list`` into Python's.
     """
 
     dtype: DType
@@ -41,7 +41,7 @@ class FixedType:
     def width(self) -> int:
         return self.storage.itemsize
 
-    def pack(self, array: pa.Array) -> np.ndarray:
+    def pack(self, array: pa.Array[Any]) -> np.ndarray:
         """Give the stored form of an array of exactly the dtype's Arrow type: zero where null, one NaN for all NaNs."""
         if isinstance(self.dtype, Decimal):
             return self._pack_decimal(array)
@@ -58,7 +58,7 @@ class FixedType:
                 values = np.where(nan, values.dtype.type(np.nan), values)
         return values
 
-    def _pack_decimal(self, array: pa.Array) -> np.ndarray:
+    def _pack_decimal(self, array: pa.Array[Any]) -> np.ndarray:
         data = array.buffers()[1]
         if data is None:
             return np.zeros(len(array), self.storage)
@@ -125,10 +125,7 @@ def _to_dates(stored: np.ndarray) -> list[Any]:
 
 def _decimals(scale: int, *, is_short: bool) -> Callable[[np.ndarray], list[Any]]:
     def to_list(stored: np.ndarray) -> list[Any]:
-        if is_short:
-            unscaled = stored.tolist()
-        else:
-            unscaled = [high * 2**64 + low for low, high in stored.tolist()]
+        unscaled = stored.tolist() if is_short else [high * 2**64 + low for low, high in stored.tolist()]
         return [decimal.Decimal(number).scaleb(-scale, _EXACT) for number in unscaled]
 
     return to_list

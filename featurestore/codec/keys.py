@@ -1,11 +1,11 @@
-"""Online keys: ``{project bucket}`` storage id, then the entity key (byte by byte in ``docs/formats.md``)."""
+"""Online keys: a hash tag of project and entity bucket, storage id, then the entity key (see ``docs/formats.md``)."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from zlib import crc32
 
 import numpy as np
@@ -28,14 +28,18 @@ __all__ = [
 ]
 
 BUCKETS = 1 << 14
-"""Entities of a project are spread over this many hash tags, as many as a cluster has slots."""
+"""Entities of a project are spread over this many hash tags, as many as a cluster has slots.
+
+The bucket is the low 14 bits of the entity key's CRC-32, seven before and seven behind the project's digits: that way
+the tags of a project hit every slot once. Side by side they hit every other slot only, as CRC-16 keeps parity.
+"""
 
 _SCALAR_ROWS = 256
 """Below this many rows a plain loop is faster than NumPy's fixed cost."""
 _INT64 = struct.Struct(">q")
 _GLOB = b"*?[]\\"
 
-Columns = Mapping[str, "Sequence[Any] | np.ndarray | pa.Array | pa.ChunkedArray"]
+Columns = Mapping[str, "Sequence[Any] | np.ndarray | pa.Array[Any] | pa.ChunkedArray[Any]"]
 
 
 class KeyCodec:
@@ -44,23 +48,19 @@ class KeyCodec:
     All keys of one entity key in one project share a hash tag, whatever the view: so one cluster slot.
     """
 
-    def __init__(
-        self, *, project_id: int, storage_id: int, fields: tuple[FieldNode, ...]
-    ) -> None:
+    def __init__(self, *, project_id: int, storage_id: int, fields: tuple[FieldNode, ...]) -> None:
         if project_id < 1 or storage_id < 1:
-            raise ValueError(
-                f"project_id and storage_id are at least 1; found {project_id} and {storage_id}"
-            )
+            raise ValueError(f"project_id and storage_id are at least 1; found {project_id} and {storage_id}")
         self.fields = fields
         self.project_id = project_id
         self.storage_id = storage_id
         self._entity = entity_fields(fields)
-        self._head = b"{" + _tag_digits(project_id)
+        self._project = _tag_digits(project_id)
         self._tail = b"}" + varint(storage_id)
+        self._firsts = [b"{" + bytes((0x80 | high,)) + self._project for high in range(128)]
+        self._lasts = [bytes((0x80 | low,)) + self._tail for low in range(128)]
 
-    def encode(
-        self, columns: Columns, *, on_invalid: Literal["raise", "null"] = "raise"
-    ) -> list[bytes | None]:
+    def encode(self, columns: Columns, *, on_invalid: Literal["raise", "null"] = "raise") -> list[bytes | None]:
         """Give one key for each row, None where any part is null.
 
         Values are coerced where that loses nothing (``"3"``, ``3.0`` and ``np.int64(3)`` for an Int64 key). Other
@@ -75,12 +75,12 @@ class KeyCodec:
 
     def scan_pattern(self) -> bytes:
         """Give the glob that ``SCAN MATCH`` finds this codec's keys by: these and no others."""
-        return _escape(self._head) + b"??" + _escape(self._tail) + b"*"
+        return b"{?" + self._project + b"?" + _escape(self._tail) + b"*"
 
     def owns(self, key: bytes) -> bool:
         """Say whether this (project, storage id) made the key; lock keys are owned by none."""
-        head = len(self._head)
-        return key.startswith(self._head) and key.startswith(self._tail, head + 2)
+        last = 2 + len(self._project)
+        return key.startswith(b"{") and key.startswith(self._project, 2) and key.startswith(self._tail, last + 1)
 
     def _columns(self, columns: Columns) -> list[Any]:
         missing = [field.name for field in self.fields if field.name not in columns]
@@ -92,72 +92,42 @@ class KeyCodec:
                 missing=missing,
             )
         values = [columns[field.name] for field in self.fields]
-        lengths = {
-            field.name: len(column)
-            for field, column in zip(self.fields, values, strict=True)
-        }
+        lengths = {field.name: len(column) for field, column in zip(self.fields, values, strict=True)}
         if len(set(lengths.values())) > 1:
-            shown = ", ".join(
-                f"{name} has {length}" for name, length in lengths.items()
-            )
-            raise EntityKeyMissing(
-                f"entity key columns differ in length: {shown}; give one value for each row"
-            )
+            shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise EntityKeyMissing(f"entity key columns differ in length: {shown}; give one value for each row")
         return values
 
-    def _entity_keys(
-        self, columns: Sequence[Any], on_invalid: str
-    ) -> list[bytes | None]:
+    def _entity_keys(self, columns: Sequence[Any], on_invalid: str) -> list[bytes | None]:
         parts: list[list[bytes | None]] = []
         last = len(columns) - 1
-        for number, (field, column) in enumerate(
-            zip(self._entity, columns, strict=True)
-        ):
+        for number, (field, column) in enumerate(zip(self._entity, columns, strict=True)):
             encoded = field.encode(column, on_invalid=on_invalid)
             if number != last and field.dtype not in FIXED_WIDTHS:
-                encoded = [
-                    None if part is None else varint(len(part)) + part
-                    for part in encoded
-                ]
+                encoded = [None if part is None else varint(len(part)) + part for part in encoded]
             parts.append(encoded)
         if len(parts) == 1:
             return parts[0]
-        return [
-            None if None in row else b"".join(row) for row in zip(*parts, strict=True)
-        ]  # type: ignore[arg-type]
+        return [None if None in row else b"".join(cast("tuple[bytes, ...]", row)) for row in zip(*parts, strict=True)]
 
     def _assemble(self, entity_keys: Sequence[bytes | None]) -> list[bytes | None]:
-        head, tail, digits = self._head, self._tail, _bucket_digits()
-        mask = BUCKETS - 1
+        firsts, lasts = self._firsts, self._lasts
         return [
-            None if key is None else head + digits[crc32(key) & mask] + tail + key
+            None if key is None else firsts[(crc := crc32(key)) >> 7 & 0x7F] + lasts[crc & 0x7F] + key
             for key in entity_keys
         ]
 
     def _encode_integers(self, integers: np.ndarray) -> list[bytes | None]:
         if len(integers) < _SCALAR_ROWS:
-            head, tail, digits, mask = (
-                self._head,
-                self._tail,
-                _bucket_digits(),
-                BUCKETS - 1,
-            )
-            return [
-                head + digits[crc32(key) & mask] + tail + key
-                for key in map(_INT64.pack, integers.tolist())
-            ]
+            return self._assemble(list(map(_INT64.pack, integers.tolist())))
         raw = integers.astype(">i8").view(np.uint8).reshape(-1, 8)
         buckets = _crc32_rows(raw) & (BUCKETS - 1)
-        head, tail = (
-            np.frombuffer(self._head, np.uint8),
-            np.frombuffer(self._tail, np.uint8),
-        )
-        width = len(head) + 2 + len(tail) + 8
+        prefix = np.frombuffer(self._firsts[0] + self._lasts[0], np.uint8)
+        width = len(prefix) + 8
         matrix = np.empty((len(integers), width), np.uint8)
-        matrix[:, : len(head)] = head
-        matrix[:, len(head)] = 0x80 | (buckets >> 7)
-        matrix[:, len(head) + 1] = 0x80 | (buckets & 0x7F)
-        matrix[:, len(head) + 2 : -8] = tail
+        matrix[:, :-8] = prefix
+        matrix[:, 1] |= (buckets >> 7).astype(np.uint8)
+        matrix[:, 2 + len(self._project)] |= (buckets & 0x7F).astype(np.uint8)
         matrix[:, -8:] = raw
         packed = matrix.tobytes()
         return [packed[start : start + width] for start in range(0, len(packed), width)]
@@ -199,20 +169,12 @@ def _plain_integers(column: Any) -> np.ndarray | None:
         except OverflowError:
             return None
     if isinstance(column, pa.ChunkedArray | pa.Array):
-        if (
-            not pa.types.is_integer(column.type)
-            or pa.types.is_uint64(column.type)
-            or column.null_count
-        ):
+        if not pa.types.is_integer(column.type) or pa.types.is_uint64(column.type) or column.null_count:
             return None
         return np.asarray(column.to_numpy()).astype(np.int64, copy=False)
     if isinstance(column, np.ma.MaskedArray):
         return None
-    if (
-        isinstance(column, np.ndarray)
-        and column.dtype.kind in "iu"
-        and column.dtype != np.uint64
-    ):
+    if isinstance(column, np.ndarray) and column.dtype.kind in "iu" and column.dtype != np.uint64:
         return column.astype(np.int64, copy=False)
     return None
 
@@ -228,26 +190,14 @@ def _tag_digits(number: int) -> bytes:
 
 
 def _escape(literal: bytes) -> bytes:
-    return b"".join(
-        (b"\\" if byte in _GLOB else b"") + bytes((byte,)) for byte in literal
-    )
-
-
-@cache
-def _bucket_digits() -> list[bytes]:
-    return [
-        bytes((0x80 | (bucket >> 7), 0x80 | (bucket & 0x7F)))
-        for bucket in range(BUCKETS)
-    ]
+    return b"".join((b"\\" if byte in _GLOB else b"") + bytes((byte,)) for byte in literal)
 
 
 @cache
 def _crc32_table() -> np.ndarray:
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
-        table = np.where(
-            table & 1, (table >> 1) ^ np.uint32(0xEDB88320), table >> 1
-        ).astype(np.uint32)
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(0xEDB88320), table >> 1).astype(np.uint32)
     return table
 
 

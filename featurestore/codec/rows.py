@@ -45,7 +45,7 @@ class DecodedColumn:
                 values[row] = None
         return values
 
-    def to_arrow(self) -> pa.Array:
+    def to_arrow(self) -> pa.Array[Any]:
         """Give an array of the dtype's Arrow type."""
         target = arrow_type(self.dtype)
         if self.values.dtype == object:
@@ -88,7 +88,7 @@ def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[b
 
 
 def _present(layout: Layout, blobs: Sequence[bytes | None]) -> tuple[Sequence[bytes], np.ndarray | None, set[int]]:
-    """Drop what is absent. The second part has the places of the rest, None when nothing was dropped; then all lengths."""
+    """Drop what is absent; give the rest, their places (None when nothing was dropped) and their lengths."""
     width = layout.storage.itemsize
     lengths = {-1 if blob is None else len(blob) for blob in blobs}
     if lengths == {width} and width > HEADER_BYTES:
@@ -188,10 +188,7 @@ class DecodedColumns(Mapping[str, DecodedColumn]):
     def _decode(self, number: int, dtype: DType) -> DecodedColumn:
         valid = self._valid(number)
         fixed = self._layout.fixed[number]
-        if fixed is not None:
-            dense = fixed.to_numpy(self._heads[f"c{number}"])
-        else:
-            dense = self._bodies(number, dtype, valid)
+        dense = self._bodies(number, dtype, valid) if fixed is None else fixed.to_numpy(self._heads[f"c{number}"])
         if valid is None:
             return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._present)
         return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._scatter(valid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -88,7 +89,7 @@ def tombstone(event_us: int, created_us: int) -> bytes:
     return pack_stamp(event_us, created_us) + bytes((CODEC | TOMBSTONE,))
 
 
-def _bitmaps(arrays: Sequence[pa.Array], rows: int) -> np.ndarray:
+def _bitmaps(arrays: Sequence[pa.Array[Any]], rows: int) -> np.ndarray:
     valid = np.ones((rows, len(arrays)), np.bool_)
     for number, array in enumerate(arrays):
         if array.null_count:

@@ -1,8 +1,8 @@
 """Bodies of variable-width values: text, bytes, lists and maps, nested to any depth.
 
-A list's body is ``u32 count * 2 + has_nulls``, a bitmap of present elements iff it has nulls, then the elements: packed
-fixed-width ones, or a ``u32`` length of each and then their bodies. A map's body is ``u32`` length of its keys' list body,
-that body, then its values' list body; pairs are ordered by the keys' bytes, so equal maps are equal bytes.
+A list's body is ``u32 count * 2 + has_nulls``, a bitmap of present elements iff it has nulls, then the elements:
+packed fixed-width ones, or a ``u32`` length of each and then their bodies. A map's body is the ``u32`` length of its
+keys' list body, that body, then its values' list body; pairs are ordered by the keys' bytes: equal maps, equal bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["decode_body", "encode_bodies"]
 _U32 = struct.Struct("<I")
 
 
-def encode_bodies(array: pa.Array, dtype: DType) -> list[bytes]:
+def encode_bodies(array: pa.Array[Any], dtype: DType) -> list[bytes]:
     """Give the body of each value; a null has an empty body (the row's bitmap tells it from an empty value)."""
     match dtype:
         case Array(element=element):
@@ -81,7 +81,7 @@ def _encode_maps(array: pa.MapArray[Any, Any], key: DType, value: DType) -> list
 class _Elements:
     """The elements of all lists of a column, encoded once, from which each list's body is cut."""
 
-    def __init__(self, children: pa.Array, dtype: DType) -> None:
+    def __init__(self, children: pa.Array[Any], dtype: DType) -> None:
         self._fixed: FixedType | None = fixed_type(dtype)
         self._valid = np.asarray(children.is_valid().to_numpy(zero_copy_only=False))
         self._has_nulls = bool(children.null_count)
