@@ -30,6 +30,7 @@ __all__ = [
     "StalePrediction",
     "StateError",
     "ToolMissing",
+    "TransformationFailed",
 ]
 
 
@@ -191,6 +192,10 @@ class GateRefused(FeatureStoreError):
 
 class ReconciliationFailed(FeatureStoreError):
     """After a publication Redis does not hold what Delta says; names the keys."""
+
+
+class TransformationFailed(FeatureStoreError):
+    """A view's SQL or PySpark function failed, or gave something that is no DataFrame; the cause is the original error."""
 
 
 class RunFailed(FeatureStoreError):

@@ -30,6 +30,10 @@ PINNED: Mapping[str, str] = MappingProxyType(
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.files.ignoreMissingFiles": "false",
         "spark.sql.files.ignoreCorruptFiles": "false",
+        # A part of the plan dropped as empty at run time would take the counts of the rows it read with it.
+        "spark.sql.adaptive.optimizer.excludedRules": (
+            "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+        ),
         # Floats are folded in the order of sorted rows: a sort aggregate keeps it, a hash aggregate may spill and lose it.
         "spark.sql.execution.replaceHashWithSortAgg": "true",
         "spark.sql.execution.arrow.pyspark.enabled": "true",

@@ -1,0 +1,209 @@
+"""The Spark engine: a view's transformation over its pinned inputs, as one lazy DataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import reduce
+from typing import TypeAlias, assert_never
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from featurestore.engines.base import ComputedStep, ComputeRequest, SourcePin
+from featurestore.engines.spark.inputs import Input, parent_input
+from featurestore.engines.spark.metrics import PassCounts
+from featurestore.engines.spark.pins import pin_source
+from featurestore.engines.spark.rows import conformed, has_null_key, unique
+from featurestore.engines.spark.sources import read_source
+from featurestore.engines.spark.tiles import hop_micros, read_events
+from featurestore.engines.spark.transformations import run_function, run_sql
+from featurestore.engines.spark.windows import Steps, changed_rows
+from featurestore.errors import DefinitionError, Problem, StateError
+from featurestore.intervals import Interval
+from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from featurestore.ir.ddl import quote
+from featurestore.ir.nodes import (
+    Aggregations,
+    DeltaSourceNode,
+    FileSourceNode,
+    FunctionTransformation,
+    InputNode,
+    Passthrough,
+    SourceInput,
+    SourceNode,
+    SqlTransformation,
+    ViewNode,
+)
+
+__all__ = ["SparkEngine"]
+
+_MICROSECOND = timedelta(microseconds=1)
+_UserCode: TypeAlias = SqlTransformation | FunctionTransformation
+
+
+class SparkEngine:
+    """Compute rows of feature views; nothing is written, and nothing runs before the rows are evaluated.
+
+    ``sources`` finds a source node by name; ``resolve`` makes a definition's path absolute; ``parents`` gives the
+    current rows of another view: join keys, event_timestamp, then at least its features.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        *,
+        sources: Callable[[str], SourceNode],
+        resolve: Callable[[str], str],
+        parents: Callable[[str], DataFrame],
+    ) -> None:
+        self._spark = spark
+        self._sources = sources
+        self._resolve = resolve
+        self._parents = parents
+
+    def pin(self, source: SourceNode) -> SourcePin:
+        """Name the present state of a source, without a Spark job where it has a path."""
+        return pin_source(self._spark, source, resolve=self._resolve)
+
+    def compute(self, request: ComputeRequest) -> ComputedStep[DataFrame]:
+        """Compute one run; its metrics are ``rows_read`` (not for SQL and functions) and ``null_keys_dropped``."""
+        view, counts = request.view, PassCounts()
+        inputs = [self._open(entry, request) for entry in view.inputs]
+        match view.transformation:
+            case Passthrough():
+                rows, event_range = self._passthrough(request, inputs, counts)
+            case Aggregations(items=items):
+                rows, event_range = self._aggregated(request, inputs, Aggregations(items=items), counts)
+            case SqlTransformation() | FunctionTransformation() as code:
+                rows, event_range = self._user_code(request, inputs, code, counts)
+            case _:
+                assert_never(view.transformation)
+        raw = next((i.within(request.interval.start, request.interval.end) for i in inputs if i.is_event_source), None)
+        return ComputedStep(rows=rows, raw=raw, event_range=event_range, metrics=counts.read)
+
+    def _open(self, entry: InputNode, request: ComputeRequest) -> Input:
+        if not isinstance(entry, SourceInput):
+            return parent_input(entry, self._parents(entry.view))
+        source = self._sources(entry.source)
+        if not isinstance(source, FileSourceNode | DeltaSourceNode):
+            message = f"{type(source).__name__} {entry.source!r} has no batch rows; read its batch source"
+            raise DefinitionError([Problem(location="inputs", object=request.view.name, message=message)])
+        frame = read_source(self._spark, source, request.pins[source.name], resolve=self._resolve)
+        created = source.created_timestamp_column
+        return Input(name=source.name, frame=frame, timestamp=source.timestamp_field, created=created)
+
+    def _passthrough(
+        self, request: ComputeRequest, inputs: list[Input], counts: PassCounts
+    ) -> tuple[DataFrame, Interval]:
+        view, (events,) = request.view, inputs
+        frame = _stamped(events.within(request.interval.start, request.interval.end), events, request)
+        wanted = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP, CREATED_TIMESTAMP]
+        wanted += [feature.name for feature in view.features]
+        rows = _with_keys(view, frame.select(*map(quote, wanted)), counts)
+        return unique(view, conformed(view, rows)), request.interval
+
+    def _aggregated(
+        self, request: ComputeRequest, inputs: list[Input], aggregations: Aggregations, counts: PassCounts
+    ) -> tuple[DataFrame, Interval]:
+        view, (events,), items = request.view, inputs, aggregations.items
+        if events.timestamp is None:
+            message = f"aggregations need a source with a timestamp_field; {events.name!r} has none"
+            raise DefinitionError([Problem(location="inputs", object=view.name, message=message)])
+        steps, hop = _steps(view, request.interval), hop_micros(view)
+        lookback = view.longest_window
+        oldest = None if lookback is None else (steps[0].end if request.first else steps[0].start) - lookback
+        read = read_events(
+            events.within(oldest, request.interval.end),
+            keys=[key.name for key in view.join_keys],
+            timestamp=events.timestamp,
+            created=events.created,
+            items=items,
+            hop=hop,
+        )
+        read = replace(read, rows=_with_keys(view, read.rows, counts))
+        changed = changed_rows(read, items, Steps(steps=steps, first=request.first, hop=hop))
+        stamped = changed.withColumn(CREATED_TIMESTAMP, F.lit(request.created))
+        return conformed(view, stamped), _after(request.interval)
+
+    def _user_code(
+        self, request: ComputeRequest, inputs: list[Input], code: _UserCode, counts: PassCounts
+    ) -> tuple[DataFrame, Interval]:
+        view = request.view
+        has_snapshots = any(part.keys for part in inputs) and any(part.is_event_source for part in inputs)
+        is_stepwise = code.per == "step" or has_snapshots
+        steps = _steps(view, request.interval) if is_stepwise else (request.interval,)
+        results = [self._run(view, code, inputs, step) for step in steps]
+        event_source = next((part for part in inputs if part.timestamp is not None), None)
+        has_time = _has_time(results[0], event_source)
+        if not has_time and code.per == "row":
+            message = f"a row-wise query gives the event time; found columns {results[0].columns}, none of them a time"
+            raise DefinitionError([Problem(location="transformation", object=view.name, message=message)])
+        stamped = []
+        for frame, step in zip(results, steps, strict=True):
+            timed = frame if has_time else frame.withColumn(EVENT_TIMESTAMP, F.lit(step.end))
+            rows = conformed(view, _stamped(timed, event_source, request))
+            at = F.col(EVENT_TIMESTAMP)
+            stamped.append(rows.where((at >= F.lit(step.start)) & (at < F.lit(step.end))) if has_time else rows)
+        rows = _with_keys(view, reduce(DataFrame.unionByName, stamped), counts, total="rows_computed")
+        return unique(view, rows), request.interval if has_time else _after(request.interval)
+
+    def _run(self, view: ViewNode, code: _UserCode, inputs: list[Input], step: Interval) -> DataFrame:
+        start = step.start if code.lookback is None or code.per == "row" else step.end - code.lookback
+        has_events = any(part.is_event_source for part in inputs)
+        frames = {
+            part.name: part.as_of(step.end)
+            if part.keys and (code.per == "step" or has_events)
+            else part.within(start, step.end)
+            for part in inputs
+        }
+        if isinstance(code, SqlTransformation):
+            return run_sql(self._spark, view.name, code.text, frames)
+        return run_function(view.name, code.code, frames)
+
+
+def _steps(view: ViewNode, interval: Interval) -> tuple[Interval, ...]:
+    if view.schedule is None:
+        return (interval,)
+    steps = tuple(view.schedule.steps(interval))
+    if not steps or (steps[0].start, steps[-1].end) != (interval.start, interval.end):
+        raise StateError(
+            f"view {view.name!r}: {interval} is not made of whole steps of its schedule {view.schedule}; "
+            f"found {len(steps)} whole steps in it; compute from one step end to another",
+            view=view.name,
+        )
+    return steps
+
+
+def _after(interval: Interval) -> Interval:
+    """Give the range of step ends: after the interval's start, its end included."""
+    return Interval(interval.start + _MICROSECOND, interval.end + _MICROSECOND)
+
+
+def _with_keys(view: ViewNode, frame: DataFrame, counts: PassCounts, total: str = "rows_read") -> DataFrame:
+    """Drop rows with a null key, counting them and all rows."""
+    is_null = has_null_key(view)
+    counted = counts.observe(frame, **{total: F.count(F.lit(1)), "null_keys_dropped": F.count_if(is_null)})
+    return counted.where(~is_null)
+
+
+def _has_time(frame: DataFrame, events: Input | None) -> bool:
+    names = {name.lower() for name in frame.columns}
+    return EVENT_TIMESTAMP in names or (
+        events is not None and events.timestamp is not None and events.timestamp.lower() in names
+    )
+
+
+def _stamped(frame: DataFrame, events: Input | None, request: ComputeRequest) -> DataFrame:
+    """Add event_timestamp and created_timestamp: the frame's own, else the source's columns, else the run's."""
+    names = {name.lower() for name in frame.columns}
+    if EVENT_TIMESTAMP not in names and events is not None and events.timestamp is not None:
+        frame = frame.withColumn(EVENT_TIMESTAMP, F.col(quote(events.timestamp)))
+    own = events is not None and events.created is not None and events.created.lower() in names
+    if own and events is not None and events.created is not None:
+        stamp = F.coalesce(F.col(quote(events.created)).cast("timestamp"), F.lit(request.created))
+        return frame.withColumn(CREATED_TIMESTAMP, stamp)
+    if CREATED_TIMESTAMP in names:
+        return frame
+    return frame.withColumn(CREATED_TIMESTAMP, F.lit(request.created))

@@ -1,0 +1,64 @@
+"""The last step of each computation: a view's columns in its types, keys present, one row for each identity."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.engines.spark.schema import checked_cast, is_castable, order_key, spark_type
+from featurestore.errors import Problem, SchemaMismatch
+from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from featurestore.ir.ddl import quote
+from featurestore.ir.nodes import FieldNode, ViewNode
+from featurestore.spec.dtypes import Timestamp, show_dtype
+
+__all__ = ["conformed", "has_null_key", "unique"]
+
+_TIMES = (
+    FieldNode(name=EVENT_TIMESTAMP, dtype=Timestamp),
+    FieldNode(name=CREATED_TIMESTAMP, dtype=Timestamp),
+)
+
+
+def has_null_key(view: ViewNode) -> Column:
+    """Say whether a part of the row's key is null."""
+    return reduce(or_, (F.col(quote(key.name)).isNull() for key in view.join_keys), F.lit(False))
+
+
+def conformed(view: ViewNode, frame: DataFrame) -> DataFrame:
+    """Select keys, event_timestamp, created_timestamp and features in the manifest's types.
+
+    SchemaMismatch lists all columns that are missing or of another kind; a value that its type cannot hold fails the
+    query, naming view and column.
+    """
+    types = {field.name.lower(): field.dataType for field in frame.schema}
+    problems, columns = [], []
+    for field in (*view.join_keys, *_TIMES, *view.features):
+        found, wanted = types.get(field.name.lower()), spark_type(field.dtype)
+        if found is None or not is_castable(found, wanted):
+            problems.append(
+                Problem(
+                    location=f"view {view.name!r}",
+                    object=field.name,
+                    message=f"found {found.simpleString() if found else f'no such column among {frame.columns}'}, "
+                    f"valid is {show_dtype(field.dtype)}; correct the schema, or CAST in the query",
+                )
+            )
+            continue
+        what = f"view {view.name!r}, column {field.name!r}"
+        columns.append(checked_cast(F.col(quote(field.name)), found, wanted, what=what).alias(field.name))
+    if problems:
+        raise SchemaMismatch(problems)
+    return frame.select(*columns)
+
+
+def unique(view: ViewNode, rows: DataFrame) -> DataFrame:
+    """Keep one row for each (key, event time, created time): the greatest by its features, in their order."""
+    identity = [quote(field.name) for field in (*view.join_keys, *_TIMES)]
+    features = F.struct(*(F.col(quote(feature.name)) for feature in view.features))
+    order = F.struct(*(order_key(F.col(quote(f.name)), f.dtype).alias(f.name) for f in view.features))
+    picked = rows.groupBy(*identity).agg(F.max_by(features, order).alias("__picked"))
+    return picked.select(*identity, "__picked.*")
