@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -18,7 +19,10 @@ _FIRST_LOOK = 16
 
 
 class DeltaLog:
-    """The log at ``path``; it is opened anew for each question, so answers are never stale."""
+    """The log at ``path``; it is opened anew for each question, so answers are never stale.
+
+    A record's ``counts`` has what its run said, and ``rows_appended`` as Delta counted them.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -57,7 +61,8 @@ def _records(table: DeltaTable, limit: int | None) -> Iterator[CommitRecord]:
     for entry in table.history(limit):
         record = commit_from_json(entry.get("userMetadata"), delta_version=entry["version"])
         if record is not None:
-            yield record
+            rows = int(entry.get("operationMetrics", {}).get("numOutputRows", 0))
+            yield replace(record, counts={**record.counts, "rows_appended": rows})
         else:
             _LOG.debug(
                 "version %s of %s is no run's: %s",

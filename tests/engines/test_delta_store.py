@@ -48,6 +48,7 @@ def test_a_retry_of_a_run_gives_the_first_commit_and_another_run_of_the_generati
         rows.where("false"), VIEW, commit_record(day(1), run_id="run-3", generation=2), app_id=_app(1)
     )
     assert [first.delta_version, second.delta_version] == [1, 2]
+    assert [first.counts, second.counts] == [{"rows": 1, "rows_appended": 1}, {"rows": 1, "rows_appended": 0}]
     with pytest.raises(IntervalBusy, match="generation 2 of the interval was committed before by run run-3"):
         store.append(rows, VIEW, commit_record(day(1), run_id="run-4"), app_id=_app(1))
     assert _values(store.standing(VIEW)) == [(1, 3)]
