@@ -77,10 +77,7 @@ def python_values(column: Column) -> list[Any]:
         micros = values.astype(np.int64).tolist()
         if valid is None:
             return [from_micros(instant) for instant in micros]
-        return [
-            from_micros(instant) if ok else None
-            for instant, ok in zip(micros, valid.tolist(), strict=True)
-        ]
+        return [from_micros(instant) if ok else None for instant, ok in zip(micros, valid.tolist(), strict=True)]
     items: list[Any] = values.tolist()
     if valid is not None:
         for row in np.flatnonzero(~valid).tolist():
@@ -95,13 +92,9 @@ def read_column(dtype: DType, found: Any, *, count: int | None = None) -> Column
     """
     array, valid = _as_array(found)
     if array.ndim != 1:
-        raise ValueMismatch(
-            f"found an array of shape {array.shape}; valid is one value for each row"
-        )
+        raise ValueMismatch(f"found an array of shape {array.shape}; valid is one value for each row")
     if count is not None and len(array) != count:
-        raise ValueMismatch(
-            f"found {len(array)} values; valid is one for each of the {count} rows"
-        )
+        raise ValueMismatch(f"found {len(array)} values; valid is one for each of the {count} rows")
     target = numpy_dtype(dtype)
     if array.dtype == target and target != _OBJECT:
         return array, _merge(valid, ~np.isnat(array)) if target.kind == "M" else valid
@@ -121,17 +114,13 @@ def _as_array(found: Any) -> Column:
     if isinstance(found, np.ndarray):
         return found, None
     if isinstance(found, (str, bytes)) or not isinstance(found, Sequence):
-        raise ValueMismatch(
-            f"found {type(found).__name__}; valid is an array or a list with one value for each row"
-        )
+        raise ValueMismatch(f"found {type(found).__name__}; valid is an array or a list with one value for each row")
     array = np.empty(len(found), dtype=object)
     array[:] = found
     return array, None
 
 
-def _merge(
-    valid: np.ndarray[Any, Any] | None, more: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any] | None:
+def _merge(valid: np.ndarray[Any, Any] | None, more: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     if bool(more.all()):
         return valid
     return more if valid is None else valid & more
@@ -154,9 +143,7 @@ def _numbers(
         if array.dtype.kind == "f":
             outside |= (checked != np.floor(checked)) | (checked >= -float(limits.min))
         if bool(outside.any()):
-            raise ValueMismatch(
-                f"found {checked[outside][0].item()!r}; valid is {show_dtype(dtype)}"
-            )
+            raise ValueMismatch(f"found {checked[outside][0].item()!r}; valid is {show_dtype(dtype)}")
     if valid is not None:
         array = np.where(valid, array, 0)
     return array.astype(target), valid
@@ -197,14 +184,10 @@ def _is_nan(item: Any) -> bool:
 def _reader(dtype: DType) -> Callable[[Any], Any]:
     if isinstance(dtype, Array):
         element = _reader(dtype.element)
-        return lambda item: [
-            None if part is None else element(part) for part in _listed(item)
-        ]
+        return lambda item: [None if part is None else element(part) for part in _listed(item)]
     if isinstance(dtype, Map):
         key, value = _reader(dtype.key), _reader(dtype.value)
-        return lambda item: {
-            key(k): None if v is None else value(v) for k, v in dict(item).items()
-        }
+        return lambda item: {key(k): None if v is None else value(v) for k, v in dict(item).items()}
     if isinstance(dtype, Decimal):
         return _read_decimal
     return _SCALAR_READERS[dtype.name]

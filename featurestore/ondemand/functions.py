@@ -62,9 +62,7 @@ def resolve(path: str) -> Callable[..., Any]:
             ) from error
     found = getattr(found, "function", None) or found
     if not callable(found):
-        raise CodeNotFound(
-            f"{path!r} is a {type(found).__name__}; valid is a function", path=path
-        )
+        raise CodeNotFound(f"{path!r} is a {type(found).__name__}; valid is a function", path=path)
     return found  # type: ignore[no-any-return]
 
 
@@ -83,9 +81,7 @@ def apply_on_demand(
     }
 
 
-def run_on_demand(
-    view: OnDemandViewNode, inputs: Mapping[str, Column]
-) -> dict[str, Column]:
+def run_on_demand(view: OnDemandViewNode, inputs: Mapping[str, Column]) -> dict[str, Column]:
     """Run the view's function on columns and check its answer; OnDemandFailed names view, function and output.
 
     A NaN that a numpy or pandas function gives in a row where an input is null means null.
@@ -95,9 +91,7 @@ def run_on_demand(
     owner = f"on-demand view {view.name!r} ({view.code.path})"
     try:
         found = _call(view, function, inputs, count)
-    except (
-        Exception
-    ) as error:  # user code may raise anything; it is told with its owner's name
+    except Exception as error:  # user code may raise anything; it is told with its owner's name
         raise OnDemandFailed(
             f"{owner} raised {type(error).__name__}: {error}",
             view=view.name,
@@ -106,33 +100,23 @@ def run_on_demand(
     try:
         outputs = check_outputs(view.features, found, count)
     except ValueMismatch as error:
-        raise OnDemandFailed(
-            f"{owner}: {error}", view=view.name, function=view.code.path
-        ) from error
+        raise OnDemandFailed(f"{owner}: {error}", view=view.name, function=view.code.path) from error
     if view.mode == "python":
         return outputs
     return _null_where_unknown(outputs, inputs)
 
 
-def check_outputs(
-    fields: Sequence[FieldNode], found: Any, count: int
-) -> dict[str, Column]:
+def check_outputs(fields: Sequence[FieldNode], found: Any, count: int) -> dict[str, Column]:
     """Read what a function or model gave as columns of ``fields``: same names, length and types, else ValueMismatch."""
     if not isinstance(found, Mapping):
-        raise ValueMismatch(
-            f"gave {type(found).__name__}; valid is a mapping of output name to array"
-        )
+        raise ValueMismatch(f"gave {type(found).__name__}; valid is a mapping of output name to array")
     names = [field.name for field in fields]
     if set(found) != set(names):
-        raise ValueMismatch(
-            f"gave the outputs {sorted(map(str, found))}; valid are {sorted(names)}"
-        )
+        raise ValueMismatch(f"gave the outputs {sorted(map(str, found))}; valid are {sorted(names)}")
     outputs = {}
     for field in fields:
         try:
-            outputs[field.name] = read_column(
-                field.dtype, found[field.name], count=count
-            )
+            outputs[field.name] = read_column(field.dtype, found[field.name], count=count)
         except ValueMismatch as error:
             raise ValueMismatch(f"output {field.name!r}: {error}") from error
     return outputs
@@ -146,9 +130,7 @@ def _call(
 ) -> Any:
     match view.mode:
         case "numpy":
-            return function(
-                {name: function_input(column) for name, column in inputs.items()}
-            )
+            return function({name: function_input(column) for name, column in inputs.items()})
         case "pandas":
             return _call_pandas(view, function, inputs)
         case "python":
@@ -168,31 +150,19 @@ def _call_python(
     outputs: dict[str, list[Any]] = {name: [] for name in valid}
     lists = [python_values(column) for column in inputs.values()]
     for row in range(count):
-        found = function(
-            {name: values[row] for name, values in zip(names, lists, strict=True)}
-        )
+        found = function({name: values[row] for name, values in zip(names, lists, strict=True)})
         if not isinstance(found, Mapping) or set(found) != valid:
-            shown = (
-                sorted(map(str, found))
-                if isinstance(found, Mapping)
-                else type(found).__name__
-            )
-            raise ValueMismatch(
-                f"gave {shown} for row {row}; valid is a mapping with {sorted(valid)}"
-            )
+            shown = sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
+            raise ValueMismatch(f"gave {shown} for row {row}; valid is a mapping with {sorted(valid)}")
         for name, value in found.items():
             outputs[name].append(value)
     return outputs
 
 
-def _call_pandas(
-    view: OnDemandViewNode, function: Callable[..., Any], inputs: Mapping[str, Column]
-) -> dict[str, Any]:
+def _call_pandas(view: OnDemandViewNode, function: Callable[..., Any], inputs: Mapping[str, Column]) -> dict[str, Any]:
     import pandas as pd
 
-    frame = pd.DataFrame(
-        {name: _series_values(column) for name, column in inputs.items()}
-    )
+    frame = pd.DataFrame({name: _series_values(column) for name, column in inputs.items()})
     found = function(frame)
     if not isinstance(found, pd.DataFrame):
         raise ValueMismatch(f"gave {type(found).__name__}; valid is a pandas DataFrame")
@@ -204,9 +174,7 @@ def _series_values(column: Column) -> Any:
 
     array = function_input(column)
     if column[0].dtype.kind == "M":
-        return pd.to_datetime(
-            np.ma.filled(array, np.datetime64("NaT")).astype("datetime64[us]"), utc=True
-        )
+        return pd.to_datetime(np.ma.filled(array, np.datetime64("NaT")).astype("datetime64[us]"), utc=True)
     if not isinstance(array, np.ma.MaskedArray):
         return array
     objects = array.data.astype(object)
@@ -232,17 +200,13 @@ def _column_of(array: np.ndarray[Any, Any]) -> Column:
     return array, None
 
 
-def _null_where_unknown(
-    outputs: dict[str, Column], inputs: Mapping[str, Column]
-) -> dict[str, Column]:
+def _null_where_unknown(outputs: dict[str, Column], inputs: Mapping[str, Column]) -> dict[str, Column]:
     known: np.ndarray[Any, Any] | None = None
     for values, valid in inputs.values():
         usable = valid
         if values.dtype.kind == "f":
             nan = np.isnan(values)
-            usable = (
-                (~nan if valid is None else valid & ~nan) if bool(nan.any()) else valid
-            )
+            usable = (~nan if valid is None else valid & ~nan) if bool(nan.any()) else valid
         if usable is not None:
             known = usable if known is None else known & usable
     if known is None:

@@ -86,9 +86,7 @@ class OnlineClient:
         bound = snapshot.bound(features, full_feature_names)
         request = read_entity_rows(entity_rows, bound.needed)
         if not request.count:
-            return self._answer(
-                snapshot, bound, request, *_nothing(bound), repair=False
-            )
+            return self._answer(snapshot, bound, request, *_nothing(bound), repair=False)
         keys = _encode(bound, request)
         record, blobs = self._read(keys, request.count, ends)
         if record != snapshot.record:
@@ -168,9 +166,7 @@ class OnlineClient:
                 case OnDemandOutput():
                     columns.append(frame.column(output.call, output.feature))
                 case PredictionOutput():
-                    columns.append(
-                        predictions[output.prediction].column(output.feature)
-                    )
+                    columns.append(predictions[output.prediction].column(output.feature))
         return OnlineResponse(
             keys={name: request.columns[name] for name in plan.key_columns},
             outputs=plan.outputs,
@@ -195,11 +191,7 @@ class OnlineClient:
             scored_until_us=snapshot.scored_until(plan),
             awaits_scoring=snapshot.awaits_scoring(plan, now_us),
         )
-        infer = (
-            functools.partial(self._inference.infer, plan, judged, frame, keys=keys)
-            if repair
-            else None
-        )
+        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys) if repair else None
         settle(plan, judged, frame.rows, keys, infer)
         return judged
 
@@ -208,9 +200,7 @@ def _encode(bound: BoundPlan, request: EntityColumns) -> list[_Blobs | None]:
     return [
         None
         if read.keys is None
-        else read.keys.encode(
-            {name: request.columns[column] for name, column in read.columns}
-        )
+        else read.keys.encode({name: request.columns[column] for name, column in read.columns})
         for read in bound.reads
     ]
 
@@ -232,7 +222,5 @@ def _left(ends: float | None) -> float | None:
         return None
     left = ends - time.monotonic()
     if left <= 0:
-        raise DeadlineExceeded(
-            "the lookup's deadline passed before its rows were read; give it more time"
-        )
+        raise DeadlineExceeded("the lookup's deadline passed before its rows were read; give it more time")
     return left

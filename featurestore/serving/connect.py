@@ -13,9 +13,7 @@ from featurestore.stores.online import connect_online
 __all__ = ["connect_client"]
 
 
-def connect_client(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now
-) -> OnlineClient:
+def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> OnlineClient:
     """Open the online store that the settings name; definitions come from there too."""
     return OnlineClient(
         connect_online(settings),

@@ -44,9 +44,7 @@ def to_list(column: Any) -> list[Any]:
     return list(column)
 
 
-def _from_columns(
-    entity_rows: Mapping[str, Any], needed: Sequence[str]
-) -> EntityColumns:
+def _from_columns(entity_rows: Mapping[str, Any], needed: Sequence[str]) -> EntityColumns:
     if not entity_rows:
         return EntityColumns(0, {name: [] for name in needed})
     missing = [name for name in needed if name not in entity_rows]
@@ -68,15 +66,11 @@ def _from_columns(
         lengths[name] = len(column)
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise EntityKeyMissing(
-            f"the request's columns differ in length: {shown}; give one value for each row"
-        )
+        raise EntityKeyMissing(f"the request's columns differ in length: {shown}; give one value for each row")
     return EntityColumns(next(iter(lengths.values())), columns)
 
 
-def _lacking(
-    entity_rows: Sequence[Mapping[str, Any]], needed: Sequence[str]
-) -> EntityKeyMissing:
+def _lacking(entity_rows: Sequence[Mapping[str, Any]], needed: Sequence[str]) -> EntityKeyMissing:
     for number, row in enumerate(entity_rows):
         if not isinstance(row, Mapping):
             return EntityKeyMissing(
@@ -92,6 +86,4 @@ def _lacking(
                 row=number,
                 missing=missing,
             )
-    return EntityKeyMissing(
-        "the entity rows cannot be read; give a list of mappings, or a mapping of columns"
-    )
+    return EntityKeyMissing("the entity rows cannot be read; give a list of mappings, or a mapping of columns")

@@ -78,27 +78,19 @@ class Frame:
             call = self._plan.calls[index]
             if self._check_code is not None:
                 self._check_code(call.view.code)
-            inputs = {
-                argument.name: self.argument(argument) for argument in call.arguments
-            }
+            inputs = {argument.name: self.argument(argument) for argument in call.arguments}
             computed = self._computed[index] = run_on_demand(call.view, inputs)
         return computed
 
     def column(self, index: int, feature: str) -> ComputedColumn:
         """Give an on-demand feature as an output."""
-        return ComputedColumn(
-            self.call(index)[feature], self._times(self._plan.calls[index])
-        )
+        return ComputedColumn(self.call(index)[feature], self._times(self._plan.calls[index]))
 
     def _requested(self, argument: RequestArgument) -> Column:
         try:
-            return read_column(
-                argument.dtype, self._request.columns[argument.column], count=self.count
-            )
+            return read_column(argument.dtype, self._request.columns[argument.column], count=self.count)
         except ValueMismatch as error:
-            raise EntityKeyMissing(
-                f"request field {argument.column!r}: {error}", column=argument.column
-            ) from error
+            raise EntityKeyMissing(f"request field {argument.column!r}: {error}", column=argument.column) from error
 
     def _times(self, call: OnDemandCall) -> tuple[Column, Column]:
         none = np.zeros(self.count, dtype=bool)
@@ -144,9 +136,5 @@ def _latest(
     right: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     (left_values, left_valid), (right_values, right_valid) = left, right
-    both = np.where(
-        left_valid & right_valid, np.maximum(left_values, right_values), left_values
-    )
-    return np.where(
-        right_valid & ~left_valid, right_values, both
-    ), left_valid | right_valid
+    both = np.where(left_valid & right_valid, np.maximum(left_values, right_values), left_values)
+    return np.where(right_valid & ~left_valid, right_values, both), left_valid | right_valid

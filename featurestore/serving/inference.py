@@ -39,9 +39,7 @@ logger = logging.getLogger(__name__)
 class Predictor(Protocol):
     """Where models run; a failure is InferenceFailed, whatever went wrong."""
 
-    def predict(
-        self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]
-    ) -> Any:
+    def predict(self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Any:
         """Give a mapping of output name to array."""
         ...
 
@@ -54,9 +52,7 @@ class LocalModels:
         self._loaded: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()
 
-    def predict(
-        self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]
-    ) -> Any:
+    def predict(self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Any:
         try:
             return self._load(model).predict(dict(inputs))
         except Exception as error:  # a model may raise anything; the failure policy decides what the caller sees
@@ -108,12 +104,8 @@ class Inference:
         event_us = _input_times(plan, frame, unique, predicted_us)
         if not failed.all():
             kept = np.flatnonzero(~failed)
-            blobs = self._encode(
-                plan, judged, outputs, kept, unique, event_us, predicted_us
-            )
-            self._write_back(
-                plan.view, [key for key in first if key is not None], kept, blobs
-            )
+            blobs = self._encode(plan, judged, outputs, kept, unique, event_us, predicted_us)
+            self._write_back(plan.view, [key for key in first if key is not None], kept, blobs)
         position = {key: number for number, key in enumerate(first)}
         places = np.fromiter(
             (position[keys[place]] for place in rows.tolist()),
@@ -122,26 +114,17 @@ class Inference:
         )
         return LiveRows(
             rows=rows,
-            columns={
-                name: take_column(column, places) for name, column in outputs.items()
-            },
+            columns={name: take_column(column, places) for name, column in outputs.items()},
             event_us=event_us[places],
             predicted_us=predicted_us,
             failed=failed[places],
         )
 
-    def _predict(
-        self, plan: PredictionPlan, frame: Frame, rows: np.ndarray[Any, Any]
-    ) -> dict[str, Column]:
+    def _predict(self, plan: PredictionPlan, frame: Frame, rows: np.ndarray[Any, Any]) -> dict[str, Column]:
         try:
-            inputs = {
-                a.name: function_input(take_column(frame.argument(a), rows))
-                for a in plan.arguments
-            }
+            inputs = {a.name: function_input(take_column(frame.argument(a), rows)) for a in plan.arguments}
         except OnDemandFailed as error:
-            raise InferenceFailed(
-                f"prediction view {plan.view.name!r}: {error}", view=plan.view.name
-            ) from error
+            raise InferenceFailed(f"prediction view {plan.view.name!r}: {error}", view=plan.view.name) from error
         found = self._predictor.predict(plan.view.model, inputs)
         try:
             return check_outputs(plan.view.features, found, len(rows))
@@ -168,19 +151,10 @@ class Inference:
         from featurestore.codec.arrow import arrow_schema
 
         fields = stored_features(plan.view)
-        values: dict[str, Any] = {
-            name: python_values(take_column(column, kept))
-            for name, column in outputs.items()
-        }
-        digest = (
-            np.zeros(len(unique), dtype=np.int64)
-            if judged.digest is None
-            else judged.digest[unique]
-        )
+        values: dict[str, Any] = {name: python_values(take_column(column, kept)) for name, column in outputs.items()}
+        digest = np.zeros(len(unique), dtype=np.int64) if judged.digest is None else judged.digest[unique]
         values[INPUTS_DIGEST] = digest[kept].tolist()
-        values[INPUTS_TIMESTAMP] = pa.array(event_us[kept], pa.int64()).cast(
-            pa.timestamp("us", tz="UTC")
-        )
+        values[INPUTS_TIMESTAMP] = pa.array(event_us[kept], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
         identity = (plan.view.name, plan.view.version)
         codec = self._codecs.get(identity)
         if codec is None:
@@ -198,10 +172,7 @@ class Inference:
         kept: np.ndarray[Any, Any],
         blobs: Sequence[bytes],
     ) -> None:
-        pairs = [
-            (keys[place], blob)
-            for place, blob in zip(kept.tolist(), blobs, strict=True)
-        ]
+        pairs = [(keys[place], blob) for place, blob in zip(kept.tolist(), blobs, strict=True)]
         try:
             self._store.write_if_newer(pairs)
         except (OnlineStoreUnavailable, DeadlineExceeded) as error:

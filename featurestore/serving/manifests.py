@@ -29,9 +29,7 @@ class ManifestSource(Protocol):
 class FixedManifests:
     """One manifest, and the nodes of older versions that may still be served."""
 
-    def __init__(
-        self, manifest: Manifest, older: tuple[StoredViewNode, ...] = ()
-    ) -> None:
+    def __init__(self, manifest: Manifest, older: tuple[StoredViewNode, ...] = ()) -> None:
         self._manifest = manifest
         self._older = {(node.name, node.version): node for node in older}
 
@@ -45,9 +43,7 @@ class FixedManifests:
 class StoredManifests:
     """The manifest that ``apply`` left in the online store; versions that this process saw stay known."""
 
-    def __init__(
-        self, store: OnlineReader, project: str, *, deadline: float | None = None
-    ) -> None:
+    def __init__(self, store: OnlineReader, project: str, *, deadline: float | None = None) -> None:
         self._store = store
         self._project = project
         self._deadline = deadline
@@ -56,9 +52,7 @@ class StoredManifests:
 
     def manifest(self, generation: int) -> Manifest:
         if self._manifest is None or self._manifest.generation < generation:
-            stored = self._store.read(
-                [manifest_key(self._project)], deadline=self._deadline
-            )[0]
+            stored = self._store.read([manifest_key(self._project)], deadline=self._deadline)[0]
             if stored is None:
                 raise StateError(
                     f"the online store knows no project {self._project!r}; "
@@ -66,9 +60,7 @@ class StoredManifests:
                     project=self._project,
                 )
             manifest = manifest_from_json(stored.decode())
-            self._seen.update(
-                ((node.name, node.version), node) for node in manifest.stored_views()
-            )
+            self._seen.update(((node.name, node.version), node) for node in manifest.stored_views())
             self._manifest = manifest
         return self._manifest
 

@@ -129,11 +129,7 @@ class OnDemandCall:
 
     @property
     def reads(self) -> tuple[int, ...]:
-        return tuple(
-            dict.fromkeys(
-                item.read for item in self.arguments if isinstance(item, StoredArgument)
-            )
-        )
+        return tuple(dict.fromkeys(item.read for item in self.arguments if isinstance(item, StoredArgument)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

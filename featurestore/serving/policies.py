@@ -99,18 +99,12 @@ def _repair(
         _fall_back(plan, judged, failed)
 
 
-def _fall_back(
-    plan: PredictionPlan, judged: PredictionRows, failed: np.ndarray[Any, Any]
-) -> None:
+def _fall_back(plan: PredictionPlan, judged: PredictionRows, failed: np.ndarray[Any, Any]) -> None:
     keeps_stale = plan.view.on_failure == "serve_stale"
-    judged.hide(
-        failed[judged.codes[failed] == MISSING] if keeps_stale else failed, FAILED
-    )
+    judged.hide(failed[judged.codes[failed] == MISSING] if keeps_stale else failed, FAILED)
 
 
-def _refuse(
-    judged: PredictionRows, needing: np.ndarray[Any, Any], keys: Sequence[bytes | None]
-) -> None:
+def _refuse(judged: PredictionRows, needing: np.ndarray[Any, Any], keys: Sequence[bytes | None]) -> None:
     refused = [place for place in needing.tolist() if keys[place] is not None]
     if refused:
         stale = sum(int(judged.codes[place]) == STALE for place in refused)

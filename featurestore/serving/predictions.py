@@ -91,11 +91,7 @@ class PredictionRows:
         self.view: PredictionViewNode = plan.view
         self._previous_model = plan.previous_model
         self.own = own
-        self.digest = (
-            inputs_digest([_header(rows[index]) for index in plan.inputs])
-            if plan.inputs
-            else None
-        )
+        self.digest = inputs_digest([_header(rows[index]) for index in plan.inputs]) if plan.inputs else None
         self._previous: ViewRows | None = None
         self._older: np.ndarray[Any, Any] | None = None
         self._hidden: np.ndarray[Any, Any] | None = None
@@ -103,25 +99,17 @@ class PredictionRows:
         self.present = own.present
         self._event = own.decoded.event_us
         self._predicted = own.decoded.created_us
-        stored = (
-            own.decoded.columns[INPUTS_DIGEST].values
-            if self.digest is not None
-            else None
-        )
+        stored = own.decoded.columns[INPUTS_DIGEST].values if self.digest is not None else None
         if plan.previous is not None and not self.present.all():
             older = rows[plan.previous]
             taken = older.present & ~self.present
             if taken.any():
                 self._previous, self._older = older, taken
                 self._event = np.where(taken, older.decoded.event_us, self._event)
-                self._predicted = np.where(
-                    taken, older.decoded.created_us, self._predicted
-                )
+                self._predicted = np.where(taken, older.decoded.created_us, self._predicted)
                 self.present = self.present | taken
                 if stored is not None:
-                    stored = np.where(
-                        taken, older.decoded.columns[INPUTS_DIGEST].values, stored
-                    )
+                    stored = np.where(taken, older.decoded.columns[INPUTS_DIGEST].values, stored)
         unchanged = None if stored is None else stored == self.digest
         if unchanged is not None and unchanged.all():
             unchanged = None
@@ -147,10 +135,7 @@ class PredictionRows:
         good = ~live.failed
         self._live = LiveRows(
             rows=live.rows[good],
-            columns={
-                name: (v[good], None if ok is None else ok[good])
-                for name, (v, ok) in live.columns.items()
-            },
+            columns={name: (v[good], None if ok is None else ok[good]) for name, (v, ok) in live.columns.items()},
             event_us=live.event_us[good],
             predicted_us=live.predicted_us,
             failed=live.failed[good],
@@ -174,17 +159,11 @@ class PredictionRows:
         current, older = self.view.model.version, self._previous_model
         ages = self._ages
         answers = []
-        for row, (code, is_served) in enumerate(
-            zip(self.codes.tolist(), served.tolist(), strict=True)
-        ):
+        for row, (code, is_served) in enumerate(zip(self.codes.tolist(), served.tolist(), strict=True)):
             if not is_served and code != STALE:
                 answers.append(PredictionAnswer(_STATUSES[code], None, None, None))
                 continue
-            version = (
-                older
-                if self._older is not None and self._older[row] and code != LIVE
-                else current
-            )
+            version = older if self._older is not None and self._older[row] and code != LIVE else current
             answers.append(
                 PredictionAnswer(
                     _STATUSES[code],
@@ -208,9 +187,7 @@ class PredictionRows:
         if self._previous is not None and self._older is not None:
             older_values, older_valid = self._previous.column(feature).column()
             values[self._older] = older_values[self._older]
-            valid[self._older] = (
-                True if older_valid is None else older_valid[self._older]
-            )
+            valid[self._older] = True if older_valid is None else older_valid[self._older]
         if self._live is not None:
             live_values, live_valid = self._live.columns[feature]
             values[self._live.rows] = live_values
@@ -232,22 +209,14 @@ class PredictionRows:
         ages: np.ndarray[Any, Any] = np.maximum(self._now - self._until, 0)
         return ages
 
-    def _last_known(
-        self, unchanged: np.ndarray[Any, Any] | None, scored_until_us: int | None
-    ) -> np.ndarray[Any, Any]:
+    def _last_known(self, unchanged: np.ndarray[Any, Any] | None, scored_until_us: int | None) -> np.ndarray[Any, Any]:
         """Give when each prediction was last known to be right; ``unchanged`` None says that all inputs are."""
         if scored_until_us is None:
             return self._predicted
         scored = np.maximum(self._predicted, scored_until_us)
-        return (
-            scored
-            if unchanged is None
-            else np.where(unchanged, scored, self._predicted)
-        )
+        return scored if unchanged is None else np.where(unchanged, scored, self._predicted)
 
-    def _find_stale(
-        self, unchanged: np.ndarray[Any, Any] | None, awaits_scoring: bool
-    ) -> np.ndarray[Any, Any] | None:
+    def _find_stale(self, unchanged: np.ndarray[Any, Any] | None, awaits_scoring: bool) -> np.ndarray[Any, Any] | None:
         view, stale = self.view, None
         if "age" in view.stale_on and view.max_age and len(self._until):
             limit = view.max_age // _MICROSECOND

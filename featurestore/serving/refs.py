@@ -11,9 +11,7 @@ from featurestore.errors import FeatureNotFound
 
 __all__ = ["Reference", "parse_reference", "suggest"]
 
-_REFERENCE = re.compile(
-    r"(?P<view>[^:@\s]+)(?:@(?P<version>[0-9]+))?:(?P<feature>[^:@\s]+)"
-)
+_REFERENCE = re.compile(r"(?P<view>[^:@\s]+)(?:@(?P<version>[0-9]+))?:(?P<feature>[^:@\s]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +50,4 @@ def suggest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
-    return (
-        f"valid are {', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
-        if names
-        else "there are none"
-    )
+    return f"valid are {', '.join(names[:20])}{' …' if len(names) > 20 else ''}" if names else "there are none"

@@ -66,9 +66,7 @@ def plan_request(
 
     Raises FeatureNotFound with close matches, and FeatureNameCollision where two features share an output name.
     """
-    planner = _Planner(
-        manifest, versions or ManifestVersions(manifest), full_feature_names
-    )
+    planner = _Planner(manifest, versions or ManifestVersions(manifest), full_feature_names)
     for reference in _references(manifest, features):
         planner.add(reference)
     return planner.plan()
@@ -103,9 +101,7 @@ def _of_service(ref: FeatureRef) -> Reference:
 class _Planner:
     """Collects the parts of one plan; each read, call and prediction is there once."""
 
-    def __init__(
-        self, manifest: Manifest, versions: ServedVersions, full_names: bool
-    ) -> None:
+    def __init__(self, manifest: Manifest, versions: ServedVersions, full_names: bool) -> None:
         self._manifest = manifest
         self._versions = versions
         self._full_names = full_names
@@ -143,11 +139,7 @@ class _Planner:
         output = self._output(name, ref)
         other = self._outputs.setdefault(name, output)
         if other.ref != output.ref:
-            hint = (
-                "use another alias (with_name)"
-                if self._full_names
-                else "ask with full_feature_names=True"
-            )
+            hint = "use another alias (with_name)" if self._full_names else "ask with full_feature_names=True"
             raise FeatureNameCollision(
                 f"{other.ref!r} and {output.ref!r} would both be named {name!r} in the answer; {hint}",
                 name=name,
@@ -183,25 +175,15 @@ class _Planner:
             )
         node, is_published = self._node(ref)
         attached = manifest.prediction_views.get(ref.feature)
-        if (
-            attached is not None
-            and attached.attach_to == ref.view
-            and ref.version is None
-        ):
+        if attached is not None and attached.attach_to == ref.view and ref.version is None:
             return self._prediction_output(name, ref, attached, attached.features[0])
         field = _field(
             node,
             ref,
-            [
-                view.name
-                for view in manifest.prediction_views.values()
-                if view.attach_to == ref.view
-            ],
+            [view.name for view in manifest.prediction_views.values() if view.attach_to == ref.view],
         )
         read = self._read(node, ref.join_key_map, is_published)
-        return StoredOutput(
-            name=name, ref=ref.text, dtype=field.dtype, read=read, feature=field.name
-        )
+        return StoredOutput(name=name, ref=ref.text, dtype=field.dtype, read=read, feature=field.name)
 
     def _node(self, ref: Reference) -> tuple[StoredViewNode, bool]:
         if ref.version is None:
@@ -238,9 +220,7 @@ class _Planner:
         identity = (node.storage_id, node.name, node.version, columns)
         if identity not in self._reads:
             self._reads[identity] = len(self._read_list)
-            self._read_list.append(
-                ViewRead(view=node, columns=columns, is_published=is_published)
-            )
+            self._read_list.append(ViewRead(view=node, columns=columns, is_published=is_published))
         return self._reads[identity]
 
     def _need(self, fields: Sequence[FieldNode]) -> None:
@@ -252,55 +232,34 @@ class _Planner:
                     name=field.name,
                 )
 
-    def _call(
-        self, view: OnDemandViewNode, join_key_map: tuple[tuple[str, str], ...]
-    ) -> int:
+    def _call(self, view: OnDemandViewNode, join_key_map: tuple[tuple[str, str], ...]) -> int:
         identity = (view.name, join_key_map)
         if identity not in self._calls:
             arguments = self._arguments(view.inputs, join_key_map)
             self._need(view.request)
-            requested = (
-                RequestArgument(name=f.name, column=f.name, dtype=f.dtype)
-                for f in view.request
-            )
+            requested = (RequestArgument(name=f.name, column=f.name, dtype=f.dtype) for f in view.request)
             self._calls[identity] = len(self._call_list)
-            self._call_list.append(
-                OnDemandCall(view=view, arguments=(*arguments, *requested))
-            )
+            self._call_list.append(OnDemandCall(view=view, arguments=(*arguments, *requested)))
         return self._calls[identity]
 
-    def _arguments(
-        self, refs: Sequence[FeatureRef], join_key_map: tuple[tuple[str, str], ...]
-    ) -> tuple[Argument, ...]:
+    def _arguments(self, refs: Sequence[FeatureRef], join_key_map: tuple[tuple[str, str], ...]) -> tuple[Argument, ...]:
         counts: dict[str, int] = {}
         for ref in refs:
             counts[ref.feature] = counts.get(ref.feature, 0) + 1
         arguments: list[Argument] = []
         for ref in refs:
-            name = (
-                ref.feature
-                if counts[ref.feature] == 1
-                else f"{ref.alias}__{ref.feature}"
-            )
+            name = ref.feature if counts[ref.feature] == 1 else f"{ref.alias}__{ref.feature}"
             keys = _compose(ref.join_key_map, join_key_map)
             on_demand = self._manifest.on_demand_views.get(ref.view)
             if on_demand is not None:
-                arguments.append(
-                    ComputedArgument(
-                        name=name, call=self._call(on_demand, keys), feature=ref.feature
-                    )
-                )
+                arguments.append(ComputedArgument(name=name, call=self._call(on_demand, keys), feature=ref.feature))
             else:
                 node, is_published = self._versions.current(ref.view)
                 read = self._read(node, keys, is_published)
-                arguments.append(
-                    StoredArgument(name=name, read=read, feature=ref.feature)
-                )
+                arguments.append(StoredArgument(name=name, read=read, feature=ref.feature))
         return tuple(arguments)
 
-    def _prediction_output(
-        self, name: str, ref: Reference, view: PredictionViewNode, field: FieldNode
-    ) -> Output:
+    def _prediction_output(self, name: str, ref: Reference, view: PredictionViewNode, field: FieldNode) -> Output:
         identity = (view.name, ref.join_key_map)
         if identity not in self._predictions:
             plan = self._prediction(view, ref.join_key_map)
@@ -315,17 +274,11 @@ class _Planner:
             feature=field.name,
         )
 
-    def _prediction(
-        self, view: PredictionViewNode, join_key_map: tuple[tuple[str, str], ...]
-    ) -> PredictionPlan:
+    def _prediction(self, view: PredictionViewNode, join_key_map: tuple[tuple[str, str], ...]) -> PredictionPlan:
         read = self._read(view, join_key_map)
         older = self._versions.previous(view.name)
         previous = previous_model = None
-        if (
-            isinstance(older, PredictionViewNode)
-            and older.features == view.features
-            and older.request == view.request
-        ):
+        if isinstance(older, PredictionViewNode) and older.features == view.features and older.request == view.request:
             previous, previous_model = (
                 self._read(older, join_key_map),
                 older.model.version,
@@ -335,23 +288,13 @@ class _Planner:
         if "inputs" in view.stale_on or view.on_stale == "infer":
             for row in input_rows(self._manifest, view):
                 node, is_published = self._versions.current(row.view)
-                inputs.append(
-                    self._read(
-                        node, _compose(row.join_key_map, join_key_map), is_published
-                    )
-                )
+                inputs.append(self._read(node, _compose(row.join_key_map, join_key_map), is_published))
         if view.on_stale == "infer":
             arguments = self._arguments(view.inputs, join_key_map)
             if not arguments:
                 keys = zip(view.join_keys, key_columns(view, join_key_map), strict=True)
-                arguments = tuple(
-                    RequestArgument(name=k.name, column=c, dtype=k.dtype)
-                    for k, c in keys
-                )
-            arguments += tuple(
-                RequestArgument(name=f.name, column=f.name, dtype=f.dtype)
-                for f in view.request
-            )
+                arguments = tuple(RequestArgument(name=k.name, column=c, dtype=k.dtype) for k, c in keys)
+            arguments += tuple(RequestArgument(name=f.name, column=f.name, dtype=f.dtype) for f in view.request)
         return PredictionPlan(
             view=view,
             read=read,
@@ -362,9 +305,7 @@ class _Planner:
         )
 
 
-def _compose(
-    inner: tuple[tuple[str, str], ...], outer: tuple[tuple[str, str], ...]
-) -> tuple[tuple[str, str], ...]:
+def _compose(inner: tuple[tuple[str, str], ...], outer: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Rename an input's key columns as the request renames the keys of what reads it."""
     if not inner or not outer:
         return inner or outer

@@ -109,9 +109,7 @@ class OnlineResponse:
             self._dict = values
         answer = FeatureDict(self._dict, self._names, tuple(self._keys))
         if include_event_timestamps:
-            answer.update(
-                {f"{name}__ts": times for name, times in self.event_timestamps.items()}
-            )
+            answer.update({f"{name}__ts": times for name, times in self.event_timestamps.items()})
         return answer
 
     def __getitem__(self, name: str) -> list[Any]:
@@ -126,25 +124,17 @@ class OnlineResponse:
 
     @property
     def statuses(self) -> dict[str, list[FeatureStatus]]:
-        return {
-            o.name: [STATUSES[code] for code in c.statuses().tolist()]
-            for o, c in self._pairs()
-        }
+        return {o.name: [STATUSES[code] for code in c.statuses().tolist()] for o, c in self._pairs()}
 
     @property
     def event_timestamps(self) -> dict[str, list[datetime | None]]:
         """From when each value holds; None where there is no row."""
-        return {
-            output.name: _instants(column.event_us())
-            for output, column in self._pairs()
-        }
+        return {output.name: _instants(column.event_us()) for output, column in self._pairs()}
 
     @property
     def ages(self) -> dict[str, list[timedelta | None]]:
         """How long ago each value was last known to hold."""
-        return {
-            output.name: _durations(column.age_us()) for output, column in self._pairs()
-        }
+        return {output.name: _durations(column.age_us()) for output, column in self._pairs()}
 
     @property
     def predictions(self) -> dict[str, list[PredictionAnswer]]:
@@ -152,9 +142,7 @@ class OnlineResponse:
 
     def to_numpy(self) -> dict[str, np.ndarray[Any, Any]]:
         """Give one array for each column: nulls are NaN in float64, masked for other types."""
-        arrays: dict[str, np.ndarray[Any, Any]] = {
-            name: np.asarray(column) for name, column in self._keys.items()
-        }
+        arrays: dict[str, np.ndarray[Any, Any]] = {name: np.asarray(column) for name, column in self._keys.items()}
         for output, column in self._pairs():
             arrays[output.name] = function_input(column.column())
         return arrays
@@ -165,26 +153,18 @@ class OnlineResponse:
 
         from featurestore.codec.arrow import arrow_type
 
-        arrays = {
-            name: pa.array(to_list(column)) for name, column in self._keys.items()
-        }
+        arrays = {name: pa.array(to_list(column)) for name, column in self._keys.items()}
         for output, column in self._pairs():
-            arrays[output.name] = pa.array(
-                _pairs_of_maps(column.to_list(), output.dtype), arrow_type(output.dtype)
-            )
+            arrays[output.name] = pa.array(_pairs_of_maps(column.to_list(), output.dtype), arrow_type(output.dtype))
         return pa.table(arrays)
 
     def to_df(self) -> pd.DataFrame:
         """Give a pandas frame; whole numbers and flags with nulls keep their type (pandas' nullable ones)."""
         import pandas as pd
 
-        frame = {
-            name: pd.Series(to_list(column)) for name, column in self._keys.items()
-        }
+        frame = {name: pd.Series(to_list(column)) for name, column in self._keys.items()}
         for output, column in self._pairs():
-            frame[output.name] = pd.Series(
-                column.to_list(), dtype=_PANDAS_DTYPES.get(output.dtype.name, "object")
-            )
+            frame[output.name] = pd.Series(column.to_list(), dtype=_PANDAS_DTYPES.get(output.dtype.name, "object"))
         return pd.DataFrame(frame)
 
     def _pairs(self) -> Sequence[tuple[Output, OutputColumn]]:
@@ -204,19 +184,13 @@ _PANDAS_DTYPES: dict[str, Any] = {
 def _instants(column: Column) -> list[datetime | None]:
     values, valid = column
     mask = [True] * len(values) if valid is None else valid.tolist()
-    return [
-        from_micros(micros) if ok else None
-        for micros, ok in zip(values.tolist(), mask, strict=True)
-    ]
+    return [from_micros(micros) if ok else None for micros, ok in zip(values.tolist(), mask, strict=True)]
 
 
 def _durations(column: Column) -> list[timedelta | None]:
     values, valid = column
     mask = [True] * len(values) if valid is None else valid.tolist()
-    return [
-        timedelta(microseconds=micros) if ok else None
-        for micros, ok in zip(values.tolist(), mask, strict=True)
-    ]
+    return [timedelta(microseconds=micros) if ok else None for micros, ok in zip(values.tolist(), mask, strict=True)]
 
 
 def _pairs_of_maps(values: list[Any], dtype: DType) -> list[Any]:

@@ -65,9 +65,7 @@ def row_rules(view: StoredViewNode, covered_until_us: int | None) -> RowRules:
     window = view.longest_window
     return RowRules(
         limit=limit,
-        emptied_limit=limit
-        if limit is not None or window is None
-        else window // _MICROSECOND,
+        emptied_limit=limit if limit is not None or window is None else window // _MICROSECOND,
         covered_until=covered_until_us if view.is_aggregate else None,
         is_aggregate=view.is_aggregate,
         serves_expired=view.on_expired == "serve",
@@ -128,26 +126,16 @@ class ViewRows:
 
     def _is_young(self) -> bool:
         """Say whether even the oldest row is within the limits, without a look at each age (absent rows spoil it)."""
-        limit = (
-            self._rules.limit
-            if self._rules.limit is not None
-            else self._rules.emptied_limit
-        )
+        limit = self._rules.limit if self._rules.limit is not None else self._rules.emptied_limit
         event_us = self.decoded.event_us
-        return (
-            limit is None
-            or not len(event_us)
-            or self._now - int(event_us.min()) <= limit
-        )
+        return limit is None or not len(event_us) or self._now - int(event_us.min()) <= limit
 
     def _is_held(self) -> bool:
         """Say whether every row holds and the coverage is within the limit."""
         rules, covered = self._rules, self._rules.covered_until
         if not rules.is_aggregate or not self.decoded.holds.all():
             return False
-        return rules.limit is None or (
-            covered is not None and self._now - covered <= rules.limit
-        )
+        return rules.limit is None or (covered is not None and self._now - covered <= rules.limit)
 
 
 class StoredColumn:

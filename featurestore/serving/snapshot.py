@@ -49,13 +49,9 @@ class Snapshot:
     def __init__(self, source: ManifestSource, record: bytes | None) -> None:
         self.record = record
         self.pointer = None if record is None else Pointer.from_bytes(record)
-        self.manifest: Manifest = source.manifest(
-            self.pointer.generation if self.pointer else 0
-        )
+        self.manifest: Manifest = source.manifest(self.pointer.generation if self.pointer else 0)
         self._source = source
-        self._plans: dict[
-            tuple[str | tuple[str, ...] | ServiceNode, bool], BoundPlan
-        ] = {}
+        self._plans: dict[tuple[str | tuple[str, ...] | ServiceNode, bool], BoundPlan] = {}
         self._codecs: dict[tuple[str, int], RowCodec] = {}
 
     def bound(self, features: Features, full_feature_names: bool) -> BoundPlan:
@@ -68,9 +64,7 @@ class Snapshot:
         if found is None:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            plan = plan_request(
-                self.manifest, features, full_feature_names, versions=self
-            )
+            plan = plan_request(self.manifest, features, full_feature_names, versions=self)
             found = self._plans[identity] = self._bind(plan)
         return found
 
@@ -109,20 +103,13 @@ class Snapshot:
     def scored_until(self, plan: PredictionPlan) -> int | None:
         """Give up to when the view's current version was scored."""
         pointed = self._pointed(plan.view.name)
-        return (
-            pointed.covered_until_us
-            if pointed is not None and pointed.version == plan.view.version
-            else None
-        )
+        return pointed.covered_until_us if pointed is not None and pointed.version == plan.view.version else None
 
     def awaits_scoring(self, plan: PredictionPlan, now_us: int) -> bool:
         """Say whether inputs were published whose scoring is still to come, within ``input_grace``."""
         pointed = self._pointed(plan.view.name)
         since = None if pointed is None else pointed.pending_since_us
-        return (
-            since is not None
-            and now_us - since <= plan.view.input_grace.total_seconds() * 1_000_000
-        )
+        return since is not None and now_us - since <= plan.view.input_grace.total_seconds() * 1_000_000
 
     def _pointed(self, view: str) -> ViewPointer | None:
         pointed = None if self.pointer is None else self.pointer.views.get(view)
@@ -138,11 +125,7 @@ class Snapshot:
                 project_id,
                 *(read.keys.storage_id if read.keys else 0 for read in reads),
             ),
-            needed=tuple(
-                dict.fromkeys(
-                    (*plan.key_columns, *(field.name for field in plan.request_fields))
-                )
-            ),
+            needed=tuple(dict.fromkeys((*plan.key_columns, *(field.name for field in plan.request_fields)))),
         )
 
     def _bind_read(self, read: ViewRead) -> BoundRead:
@@ -158,18 +141,12 @@ class Snapshot:
                 fields=fields,
             )
         pointed = self._pointed(view.name)
-        covered = (
-            pointed.covered_until_us
-            if pointed is not None and pointed.version == view.version
-            else None
-        )
+        covered = pointed.covered_until_us if pointed is not None and pointed.version == view.version else None
         return BoundRead(
             keys=keys,
             values=self._codec(view),
             rules=row_rules(view, covered),
-            columns=tuple(
-                zip((field.name for field in fields), read.columns, strict=True)
-            ),
+            columns=tuple(zip((field.name for field in fields), read.columns, strict=True)),
         )
 
     def _codec(self, view: StoredViewNode) -> RowCodec:

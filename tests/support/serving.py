@@ -110,7 +110,9 @@ def scores(**overrides: Any) -> PredictionViewNode:
         "attach_to": "user_data",
     }
     node = prediction_view(**(values | overrides))
-    return replace(node, model=replace(node.model, load=CodeRef(path="tests.support.serving_functions:load", digest="")))
+    return replace(
+        node, model=replace(node.model, load=CodeRef(path="tests.support.serving_functions:load", digest=""))
+    )
 
 
 class Clock:
@@ -165,6 +167,7 @@ class World:
             },
         )
         self.store.put_record(pointer_key(PROJECT), self.pointer.to_bytes())
+        self.rows: list[tuple[bytes, bytes]] = []
         self.client = OnlineClient(
             self.store, PROJECT, manifests=FixedManifests(self.manifest, older), clock=self.clock
         )
@@ -200,7 +203,8 @@ class World:
         codec = KeyCodec(project_id=1, storage_id=view.storage_id, fields=view.join_keys)
         [key] = codec.encode({view.join_keys[0].name: [user_id]})
         assert key is not None
-        self.store.write_if_newer([(key, blobs[0])])
+        self.rows.append((key, blobs[0]))
+        self.store.write_if_newer(self.rows[-1:])
 
     def predict(
         self,

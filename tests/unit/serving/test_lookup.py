@@ -102,7 +102,9 @@ def test_a_request_without_usable_keys_says_what_is_wrong(entity_rows: Any, mess
     ("age", "status", "value"),
     [(DAY, "PRESENT", 7), (DAY + MICROSECOND, "OUTSIDE_MAX_AGE", None), (-DAY, "PRESENT", 7)],
 )
-def test_a_plain_rows_ttl_counts_from_its_event_time_both_ends_inclusive(age: timedelta, status: str, value: Any) -> None:
+def test_a_plain_rows_ttl_counts_from_its_event_time_both_ends_inclusive(
+    age: timedelta, status: str, value: Any
+) -> None:
     view = flags(ttl=DAY)
     world = World(view)
     world.put(view, 1, {"visits": 7}, event=NOW - age)

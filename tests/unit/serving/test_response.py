@@ -17,7 +17,13 @@ def respond() -> OnlineResponse:
     world = World(view, other)
     world.put(view, 1, {"click_through_rate": 0.4, "number_of_clicks": 3}, event=NOW - timedelta(hours=1))
     world.put(other, 1, {"tags": ["a"], "is_vip": True, "last_seen": NOW})
-    features = ["user_data:click_through_rate", "user_data:number_of_clicks", "flags:tags", "flags:is_vip", "flags:city"]
+    features = [
+        "user_data:click_through_rate",
+        "user_data:number_of_clicks",
+        "flags:tags",
+        "flags:is_vip",
+        "flags:city",
+    ]
     return world.client.get_online_features([*features, "flags:last_seen"], USERS)
 
 
