@@ -23,7 +23,11 @@ _PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestrationSettings:
-    """How generated DAGs run: ``views_per_submit`` views share one spark-submit; retries are per task."""
+    """How generated DAGs run: ``views_per_submit`` views share one spark-submit; retries are per task.
+
+    ``one_dag_per_schedule`` puts views that no input connects into one DAG too: fewer and fuller submits, but one
+    start, state and history for all of them.
+    """
 
     views_per_submit: int = 8
     max_active_runs: int = 1
@@ -32,6 +36,7 @@ class OrchestrationSettings:
     spark_pool: str = "featurestore_spark"
     spark_slots: int = 1
     catchup: bool = True
+    one_dag_per_schedule: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +129,17 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
     config = _section(_expand(document, origin), origin, "the document")
     _refuse_unknown(
         config,
-        {"project", "definitions", "registry", "offline_store", "online_store", "spark", "auth", "orchestration", "lookup"},
+        {
+            "project",
+            "definitions",
+            "registry",
+            "offline_store",
+            "online_store",
+            "spark",
+            "auth",
+            "orchestration",
+            "lookup",
+        },
         origin,
     )
     project = config.get("project")

@@ -179,7 +179,12 @@ def build_dags(manifest: Manifest, settings: Settings, *, program: tuple[str, ..
     Where Airflow parses the file to run a task of one DAG, only that DAG is built.
     """
     wanted = get_parsing_context().dag_id
-    graphs = build_graphs(manifest, views_per_submit=settings.orchestration.views_per_submit)
+    options = settings.orchestration
+    graphs = build_graphs(
+        manifest,
+        views_per_submit=options.views_per_submit,
+        one_dag_per_schedule=options.one_dag_per_schedule,
+    )
     return {
         graph.dag_id: _build_dag(graph, settings, program)
         for graph in graphs

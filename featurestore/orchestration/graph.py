@@ -110,13 +110,22 @@ def asset_uri(project: str, view: str) -> str:
     return f"featurestore://{project}/{view}"
 
 
-def build_graphs(manifest: Manifest, *, views_per_submit: int) -> tuple[DagGraph, ...]:
-    """Group the scheduled views into DAGs: the same schedule, and connected by inputs.
+def build_graphs(
+    manifest: Manifest, *, views_per_submit: int, one_dag_per_schedule: bool = False
+) -> tuple[DagGraph, ...]:
+    """Group the scheduled views into DAGs: the same schedule, and connected by inputs or, if asked for, all of it.
 
     A view without schedule or start has no tasks. Sorted by DAG id.
     """
     scheduled = {view.name: view for view in manifest.stored_views() if view.schedule and view.start}
-    graphs = [_dag(manifest, component, views_per_submit) for component in _components(manifest, scheduled)]
+    if one_dag_per_schedule:
+        by_schedule: dict[str, list[StoredViewNode]] = {}
+        for view in scheduled.values():
+            by_schedule.setdefault(str(view.schedule), []).append(view)
+        components = list(by_schedule.values())
+    else:
+        components = _components(manifest, scheduled)
+    graphs = [_dag(manifest, views, views_per_submit, is_whole=one_dag_per_schedule) for views in components]
     return tuple(sorted(graphs, key=lambda graph: graph.dag_id))
 
 
@@ -140,15 +149,16 @@ def _components(manifest: Manifest, scheduled: dict[str, StoredViewNode]) -> lis
     return list(components.values())
 
 
-def _dag(manifest: Manifest, views: list[StoredViewNode], views_per_submit: int) -> DagGraph:
+def _dag(manifest: Manifest, views: list[StoredViewNode], views_per_submit: int, *, is_whole: bool) -> DagGraph:
     plan = _Plan(manifest, views)
     if views_per_submit > 1:
         plan.carry_compute(views_per_submit)
         plan.carry_publication()
     schedule, start = views[0].schedule, min(view.start for view in views if view.start)
     assert schedule is not None  # build_graphs keeps scheduled views only
+    names = [manifest.project, _slug(schedule), *([] if is_whole else [_anchor(plan)])]
     return DagGraph(
-        dag_id=f"{manifest.project}__{_slug(schedule)}__{_anchor(plan)}",
+        dag_id="__".join(names),
         project=manifest.project,
         schedule=schedule,
         start=start if schedule.is_on_grid(start) else schedule.next(start),

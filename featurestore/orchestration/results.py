@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from featurestore.errors import ExitCode
+from featurestore.runtime.results import RESULT_PREFIX
 
 __all__ = [
     "RESULT_PREFIX",
@@ -21,10 +22,10 @@ __all__ = [
     "parse_result",
 ]
 
-RESULT_PREFIX = "FEATURESTORE_RESULT "
 JobResult: TypeAlias = Mapping[str, Any]
 """The JSON of the result line: ``outcome``, ``exit_code``, ``views`` by name, ``seconds``."""
 
+_ADOPTABLE = frozenset({"done", "nothing_to_do", "refused", "usage", "failed"})
 _KEPT_ROWS = 5
 """Sample rows that an error message repeats; the report has the others."""
 
@@ -64,7 +65,7 @@ def adopt(carried: JobResult | None, view: str, *, adopted: object) -> Mapping[s
     if carried is None or carried.get("attempt") == adopted:
         return None
     entry = carried["views"].get(view)
-    if not isinstance(entry, dict) or entry.get("outcome") not in {"done", "nothing_to_do", "refused", "failed"}:
+    if not isinstance(entry, dict) or entry.get("outcome") not in _ADOPTABLE:
         return None
     return entry
 
@@ -76,10 +77,8 @@ def judge_view(view: str, entry: Mapping[str, Any]) -> Verdict:
             return Verdict(kind=VerdictKind.SUCCESS, message=f"{view}: done, {entry.get('rows', 0)} rows")
         case "nothing_to_do":
             return Verdict(kind=VerdictKind.SUCCESS, message=f"{view}: nothing to do")
-        case "refused":
-            return Verdict(kind=VerdictKind.FAIL, message=f"{view}: refused: {_show_error(entry)}")
-        case "retry_later":
-            return Verdict(kind=VerdictKind.RETRY, message=f"{view}: retry later: {_show_error(entry)}")
+        case "refused" | "usage" as outcome:
+            return Verdict(kind=VerdictKind.FAIL, message=f"{view}: {outcome}: {_show_error(entry)}")
         case outcome:
             return Verdict(kind=VerdictKind.RETRY, message=f"{view}: {outcome}: {_show_error(entry)}")
 
@@ -96,7 +95,7 @@ def judge_submit(views: Iterable[str], exit_code: int, result: JobResult | None)
         kind = VerdictKind.FAIL if len(names) > 1 or exit_code == ExitCode.USAGE else VerdictKind.RETRY
         return Verdict(kind=kind, message=f"the job for {', '.join(names)} {_show_exit(exit_code)} without a result")
     verdicts = [judge_view(name, result["views"].get(name) or {"outcome": result.get("outcome")}) for name in names]
-    if len(verdicts) == 1:
+    if len(verdicts) == 1 or not result["views"]:
         return verdicts[0]
     message = "; ".join(verdict.message for verdict in verdicts)
     if all(verdict.kind is VerdictKind.RETRY for verdict in verdicts):

@@ -101,6 +101,12 @@ def test_an_unrelated_view_changes_no_other_dag() -> None:
     assert [graph.dag_id for graph in after] == ["shop__daily__ads", "shop__daily__users"]
 
 
+def test_one_dag_per_schedule_carries_unconnected_views_together() -> None:
+    daily, hourly = build_graphs(shop(), views_per_submit=8, one_dag_per_schedule=True)[0::2]
+    assert (daily.dag_id, hourly.dag_id) == ("shop__daily", "shop__hourly")
+    assert [submit.views for submit in submits(daily)] == [("ads", "summary", "users"), ("ads", "users", "ctr")]
+
+
 def test_a_reader_or_a_younger_input_keeps_the_dag_id() -> None:
     younger = aggregate_view(name="a_younger", start=START + timedelta(days=1))
     reader = plain_view(name="a_reader", inputs=(reads("users", "total"), reads("a_younger", "total")))

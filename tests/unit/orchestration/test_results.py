@@ -8,14 +8,8 @@ from typing import Any
 import pytest
 
 from featurestore.errors import ExitCode
-from featurestore.orchestration.results import (
-    RESULT_PREFIX,
-    VerdictKind,
-    adopt,
-    judge_submit,
-    judge_view,
-    parse_result,
-)
+from featurestore.orchestration.results import VerdictKind, adopt, judge_submit, judge_view, parse_result
+from featurestore.runtime.results import RESULT_PREFIX
 
 
 def entry(outcome: str, **values: Any) -> dict[str, Any]:
@@ -55,6 +49,7 @@ def test_a_view_submits_for_itself_where_nothing_is_to_be_taken() -> None:
         ("done", VerdictKind.SUCCESS),
         ("nothing_to_do", VerdictKind.SUCCESS),
         ("refused", VerdictKind.FAIL),
+        ("usage", VerdictKind.FAIL),
         ("failed", VerdictKind.RETRY),
         ("retry_later", VerdictKind.RETRY),
         (None, VerdictKind.RETRY),
@@ -95,5 +90,8 @@ def test_a_job_without_result_says_how_it_ended() -> None:
 
 
 def test_an_entry_that_is_missing_takes_the_outcome_of_the_whole_job() -> None:
-    whole = {"outcome": "refused", "exit_code": 65, "views": {}}
-    assert judge_submit(["ads"], 65, whole).kind is VerdictKind.FAIL
+    for views in (["ads"], ["ads", "users"]):
+        wrong = {"outcome": "usage", "exit_code": 2, "views": {}}
+        assert judge_submit(views, 2, wrong).kind is VerdictKind.FAIL
+        busy = {"outcome": "retry_later", "exit_code": 75, "views": {}}
+        assert judge_submit(views, 75, busy).kind is VerdictKind.RETRY
