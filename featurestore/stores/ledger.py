@@ -126,8 +126,8 @@ class SqlLedger:
         }
         if not self._change(claim, values):
             raise IntervalBusy(
-                f"{claim.view} v{claim.version} {claim.interval}: run {claim.run_id} no longer holds the lease: it ran out"
-                " and another run took the interval, or the run has ended; stop, and let that one finish",
+                f"{claim.view} v{claim.version} {claim.interval}: run {claim.run_id} no longer holds the lease:"
+                " it ran out and another run took the interval, or the run has ended; stop, and let that one finish",
                 view=claim.view,
                 version=claim.version,
                 run_id=claim.run_id,

@@ -1,4 +1,4 @@
-"""The registry database's tables. Instants are int64 microseconds since the epoch; documents are canonical JSON text."""
+"""The registry database's tables: instants are int64 microseconds since the epoch, documents canonical JSON text."""
 
 from __future__ import annotations
 

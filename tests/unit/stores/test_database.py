@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import Connection, text, update
 
 from featurestore.errors import SettingsError, StateError
 from featurestore.stores.database import create_database
@@ -28,11 +28,15 @@ def test_opening_again_finds_the_tables(url: str) -> None:
     create_database(url).close()
 
 
+def _change_then_fail(connection: Connection) -> None:
+    connection.execute(update(schema_version).values(version=0))
+    connection.execute(text("SELECT 1 FROM no_such_table"))
+
+
 def test_a_block_that_raises_leaves_nothing(url: str) -> None:
     with create_database(url) as database:
-        with pytest.raises(KeyError), database.write("scope") as connection:
-            connection.execute(update(schema_version).values(version=0))
-            raise KeyError
+        with pytest.raises(StateError, match="no such table"), database.write("scope") as connection:
+            _change_then_fail(connection)
         with database.read() as connection:
             assert connection.execute(text("SELECT version FROM featurestore_schema")).scalar() == 1
 

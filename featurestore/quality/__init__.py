@@ -1,0 +1,1 @@
+"""The gate: a view's expectations, checked by Great Expectations before rows are committed."""
