@@ -17,15 +17,7 @@ import numpy as np
 from featurestore.intervals import from_micros, parse_instant, to_micros
 from featurestore.spec.dtypes import Array, Decimal, DType, Map, show_dtype
 
-__all__ = [
-    "Column",
-    "ValueMismatch",
-    "function_input",
-    "numpy_dtype",
-    "python_values",
-    "read_column",
-    "take_column",
-]
+__all__ = ["Column", "ValueMismatch", "function_input", "numpy_dtype", "python_values", "read_column", "take_column"]
 
 Column: TypeAlias = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any] | None"]
 
@@ -127,10 +119,7 @@ def _merge(valid: np.ndarray[Any, Any] | None, more: np.ndarray[Any, Any]) -> np
 
 
 def _numbers(
-    dtype: DType,
-    target: np.dtype[Any],
-    array: np.ndarray[Any, Any],
-    valid: np.ndarray[Any, Any] | None,
+    dtype: DType, target: np.dtype[Any], array: np.ndarray[Any, Any], valid: np.ndarray[Any, Any] | None
 ) -> Column:
     if target.kind == "f":
         return array.astype(target), valid
@@ -149,12 +138,7 @@ def _numbers(
     return array.astype(target), valid
 
 
-def _objects(
-    dtype: DType,
-    target: np.dtype[Any],
-    items: list[Any],
-    valid: np.ndarray[Any, Any] | None,
-) -> Column:
+def _objects(dtype: DType, target: np.dtype[Any], items: list[Any], valid: np.ndarray[Any, Any] | None) -> Column:
     read = _reader(dtype)
     values = np.empty(len(items), dtype=object)
     present = np.ones(len(items), dtype=bool) if valid is None else valid.copy()

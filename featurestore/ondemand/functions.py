@@ -11,21 +11,9 @@ import numpy as np
 
 from featurestore.errors import OnDemandFailed
 from featurestore.ir.nodes import FieldNode, OnDemandViewNode
-from featurestore.ondemand.arrays import (
-    Column,
-    ValueMismatch,
-    function_input,
-    python_values,
-    read_column,
-)
+from featurestore.ondemand.arrays import Column, ValueMismatch, function_input, python_values, read_column
 
-__all__ = [
-    "CodeNotFound",
-    "apply_on_demand",
-    "check_outputs",
-    "resolve",
-    "run_on_demand",
-]
+__all__ = ["CodeNotFound", "apply_on_demand", "check_outputs", "resolve", "run_on_demand"]
 
 
 class CodeNotFound(OnDemandFailed, LookupError):
@@ -41,8 +29,7 @@ def resolve(path: str) -> Callable[..., Any]:
     module_name, separator, qualname = path.partition(":")
     if not (module_name and separator and qualname):
         raise CodeNotFound(
-            f"{path!r} names no function; write module:function, such as definitions.models:load",
-            path=path,
+            f"{path!r} names no function; write module:function, such as definitions.models:load", path=path
         )
     try:
         found: Any = importlib.import_module(module_name)
@@ -57,8 +44,7 @@ def resolve(path: str) -> Callable[..., Any]:
             found = getattr(found, part)
         except AttributeError as error:
             raise CodeNotFound(
-                f"module {module_name!r} has no {qualname!r}, which {path!r} names",
-                path=path,
+                f"module {module_name!r} has no {qualname!r}, which {path!r} names", path=path
             ) from error
     found = getattr(found, "function", None) or found
     if not callable(found):
@@ -93,9 +79,7 @@ def run_on_demand(view: OnDemandViewNode, inputs: Mapping[str, Column]) -> dict[
         found = _call(view, function, inputs, count)
     except Exception as error:  # user code may raise anything; it is told with its owner's name
         raise OnDemandFailed(
-            f"{owner} raised {type(error).__name__}: {error}",
-            view=view.name,
-            function=view.code.path,
+            f"{owner} raised {type(error).__name__}: {error}", view=view.name, function=view.code.path
         ) from error
     try:
         outputs = check_outputs(view.features, found, count)
@@ -122,12 +106,7 @@ def check_outputs(fields: Sequence[FieldNode], found: Any, count: int) -> dict[s
     return outputs
 
 
-def _call(
-    view: OnDemandViewNode,
-    function: Callable[..., Any],
-    inputs: Mapping[str, Column],
-    count: int,
-) -> Any:
+def _call(view: OnDemandViewNode, function: Callable[..., Any], inputs: Mapping[str, Column], count: int) -> Any:
     match view.mode:
         case "numpy":
             return function({name: function_input(column) for name, column in inputs.items()})
@@ -140,10 +119,7 @@ def _call(
 
 
 def _call_python(
-    view: OnDemandViewNode,
-    function: Callable[..., Any],
-    inputs: Mapping[str, Column],
-    count: int,
+    view: OnDemandViewNode, function: Callable[..., Any], inputs: Mapping[str, Column], count: int
 ) -> dict[str, list[Any]]:
     names = list(inputs)
     valid = {field.name for field in view.features}

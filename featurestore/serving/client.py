@@ -10,18 +10,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from featurestore.codec.keys import pointer_key
-from featurestore.errors import DeadlineExceeded
+from featurestore.errors import DeadlineExceeded, FeatureNotFound
 from featurestore.intervals import to_micros, utc_now
 from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows
 from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.serving.inference import Inference, LocalModels, Predictor
 from featurestore.serving.manifests import ManifestSource, StoredManifests
-from featurestore.serving.plan import (
-    OnDemandOutput,
-    PredictionOutput,
-    PredictionPlan,
-    StoredOutput,
-)
+from featurestore.serving.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
 from featurestore.serving.policies import settle
 from featurestore.serving.predictions import PredictionRows
 from featurestore.serving.request import Features
@@ -82,8 +77,7 @@ class OnlineClient:
         unless ``repair`` is False: then stale ones are served as such.
         """
         ends = _ends(self._deadline if deadline is None else _seconds(deadline))
-        snapshot = self._snapshot or self._take_snapshot(ends)
-        bound = snapshot.bound(features, full_feature_names)
+        snapshot, bound = self._plan(features, full_feature_names, ends)
         request = read_entity_rows(entity_rows, bound.needed)
         if not request.count:
             return self._answer(snapshot, bound, request, *_nothing(bound), repair=False)
@@ -97,6 +91,18 @@ class OnlineClient:
                 keys = _encode(bound, request)
                 _, blobs = self._read(keys, request.count, ends)
         return self._answer(snapshot, bound, request, keys, blobs, repair=repair)
+
+    def _plan(self, features: Features, full_names: bool, ends: float | None) -> tuple[Snapshot, BoundPlan]:
+        """Plan on the state last seen; a name that it lacks may have been applied since."""
+        seen = self._snapshot
+        if seen is not None:
+            try:
+                return seen, seen.bound(features, full_names)
+            except FeatureNotFound:
+                if self._take_snapshot(ends).record == seen.record:
+                    raise
+        snapshot = self._snapshot or self._take_snapshot(ends)
+        return snapshot, snapshot.bound(features, full_names)
 
     def _take_snapshot(self, ends: float | None) -> Snapshot:
         record = self._store.read([self._pointer_key], deadline=_left(ends))[0]
@@ -139,23 +145,12 @@ class OnlineClient:
         plan = bound.plan
         absent: _Blobs = [None] * request.count
         rows = [
-            ViewRows(
-                read.values.decode(absent if found is None else found),
-                read.rules,
-                now_us,
-            )
+            ViewRows(read.values.decode(absent if found is None else found), read.rules, now_us)
             for read, found in zip(bound.reads, blobs, strict=True)
         ]
         frame = Frame(plan, rows, request, self._check_code)
         predictions = [
-            self._predictions(
-                snapshot,
-                prediction,
-                frame,
-                keys[prediction.read] or absent,
-                now_us,
-                repair,
-            )
+            self._predictions(snapshot, prediction, frame, keys[prediction.read] or absent, now_us, repair)
             for prediction in plan.predictions
         ]
         columns: list[OutputColumn] = []
@@ -176,13 +171,7 @@ class OnlineClient:
         )
 
     def _predictions(
-        self,
-        snapshot: Snapshot,
-        plan: PredictionPlan,
-        frame: Frame,
-        keys: _Blobs,
-        now_us: int,
-        repair: bool,
+        self, snapshot: Snapshot, plan: PredictionPlan, frame: Frame, keys: _Blobs, now_us: int, repair: bool
     ) -> PredictionRows:
         judged = PredictionRows(
             plan,

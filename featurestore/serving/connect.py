@@ -16,9 +16,5 @@ __all__ = ["connect_client"]
 def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> OnlineClient:
     """Open the online store that the settings name; definitions come from there too."""
     return OnlineClient(
-        connect_online(settings),
-        settings.project,
-        clock=clock,
-        deadline=settings.deadline,
-        code_path=settings.repo,
+        connect_online(settings), settings.project, clock=clock, deadline=settings.deadline, code_path=settings.repo
     )

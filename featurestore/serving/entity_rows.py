@@ -70,7 +70,7 @@ def _from_columns(entity_rows: Mapping[str, Any], needed: Sequence[str]) -> Enti
     return EntityColumns(next(iter(lengths.values())), columns)
 
 
-def _lacking(entity_rows: Sequence[Mapping[str, Any]], needed: Sequence[str]) -> EntityKeyMissing:
+def _lacking(entity_rows: Sequence[Any], needed: Sequence[str]) -> EntityKeyMissing:
     for number, row in enumerate(entity_rows):
         if not isinstance(row, Mapping):
             return EntityKeyMissing(

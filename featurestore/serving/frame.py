@@ -9,12 +9,7 @@ import numpy as np
 
 from featurestore.errors import EntityKeyMissing
 from featurestore.ir.nodes import CodeRef
-from featurestore.ondemand.arrays import (
-    Column,
-    ValueMismatch,
-    python_values,
-    read_column,
-)
+from featurestore.ondemand.arrays import Column, ValueMismatch, python_values, read_column
 from featurestore.ondemand.functions import run_on_demand
 from featurestore.serving.entity_rows import EntityColumns
 from featurestore.serving.plan import (
@@ -39,11 +34,7 @@ class Frame:
     __slots__ = ("_check_code", "_computed", "_plan", "_request", "_rows")
 
     def __init__(
-        self,
-        plan: RequestPlan,
-        rows: Sequence[ViewRows],
-        request: EntityColumns,
-        check_code: CodeCheck | None,
+        self, plan: RequestPlan, rows: Sequence[ViewRows], request: EntityColumns, check_code: CodeCheck | None
     ) -> None:
         self._plan = plan
         self._rows = rows
@@ -132,8 +123,7 @@ class ComputedColumn:
 
 
 def _latest(
-    left: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
-    right: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
+    left: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], right: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     (left_values, left_valid), (right_values, right_valid) = left, right
     both = np.where(left_valid & right_valid, np.maximum(left_values, right_values), left_values)

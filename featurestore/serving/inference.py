@@ -10,21 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from featurestore.codec.value import RowCodec
-from featurestore.errors import (
-    DeadlineExceeded,
-    InferenceFailed,
-    OnDemandFailed,
-    OnlineStoreUnavailable,
-)
+from featurestore.errors import DeadlineExceeded, InferenceFailed, OnDemandFailed, OnlineStoreUnavailable
 from featurestore.ir.columns import INPUTS_DIGEST, INPUTS_TIMESTAMP, stored_features
 from featurestore.ir.nodes import ModelNode, PredictionViewNode
-from featurestore.ondemand.arrays import (
-    Column,
-    ValueMismatch,
-    function_input,
-    python_values,
-    take_column,
-)
+from featurestore.ondemand.arrays import Column, ValueMismatch, function_input, python_values, take_column
 from featurestore.ondemand.functions import check_outputs, resolve
 from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.serving.plan import PredictionPlan
@@ -107,11 +96,7 @@ class Inference:
             blobs = self._encode(plan, judged, outputs, kept, unique, event_us, predicted_us)
             self._write_back(plan.view, [key for key in first if key is not None], kept, blobs)
         position = {key: number for number, key in enumerate(first)}
-        places = np.fromiter(
-            (position[keys[place]] for place in rows.tolist()),
-            dtype=np.intp,
-            count=len(rows),
-        )
+        places = np.fromiter((position[keys[place]] for place in rows.tolist()), dtype=np.intp, count=len(rows))
         return LiveRows(
             rows=rows,
             columns={name: take_column(column, places) for name, column in outputs.items()},
@@ -166,21 +151,13 @@ class Inference:
         )
 
     def _write_back(
-        self,
-        view: PredictionViewNode,
-        keys: Sequence[bytes],
-        kept: np.ndarray[Any, Any],
-        blobs: Sequence[bytes],
+        self, view: PredictionViewNode, keys: Sequence[bytes], kept: np.ndarray[Any, Any], blobs: Sequence[bytes]
     ) -> None:
         pairs = [(keys[place], blob) for place, blob in zip(kept.tolist(), blobs, strict=True)]
         try:
             self._store.write_if_newer(pairs)
         except (OnlineStoreUnavailable, DeadlineExceeded) as error:
-            logger.warning(
-                "predictions of view %s were made but not written back: %s",
-                view.name,
-                error,
-            )
+            logger.warning("predictions of view %s were made but not written back: %s", view.name, error)
 
 
 def _input_times(

@@ -6,12 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from featurestore.ir.nodes import (
-    FieldNode,
-    OnDemandViewNode,
-    PredictionViewNode,
-    StoredViewNode,
-)
+from featurestore.ir.nodes import FieldNode, OnDemandViewNode, PredictionViewNode, StoredViewNode
 from featurestore.spec.dtypes import DType
 
 __all__ = [

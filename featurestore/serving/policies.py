@@ -10,13 +10,7 @@ import numpy as np
 
 from featurestore.errors import InferenceFailed, StalePrediction
 from featurestore.serving.plan import PredictionPlan
-from featurestore.serving.predictions import (
-    FAILED,
-    MISSING,
-    STALE,
-    LiveRows,
-    PredictionRows,
-)
+from featurestore.serving.predictions import FAILED, MISSING, STALE, LiveRows, PredictionRows
 from featurestore.serving.rows import ViewRows
 
 __all__ = ["Infer", "settle"]
@@ -90,12 +84,7 @@ def _repair(
                 view=plan.view.name,
                 rows=failed.tolist(),
             )
-        logger.warning(
-            "model %s of view %s gave NaN for %d rows",
-            plan.view.model.name,
-            plan.view.name,
-            len(failed),
-        )
+        logger.warning("model %s of view %s gave NaN for %d rows", plan.view.model.name, plan.view.name, len(failed))
         _fall_back(plan, judged, failed)
 
 

@@ -16,21 +16,9 @@ from featurestore.ir.columns import INPUTS_DIGEST
 from featurestore.ir.nodes import PredictionViewNode
 from featurestore.ondemand.arrays import Column, python_values
 from featurestore.serving.plan import PredictionPlan
-from featurestore.serving.rows import (
-    NOT_FOUND,
-    NULL_VALUE,
-    OUTSIDE_MAX_AGE,
-    PRESENT,
-    ViewRows,
-)
+from featurestore.serving.rows import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, ViewRows
 
-__all__ = [
-    "LiveRows",
-    "PredictionAnswer",
-    "PredictionColumn",
-    "PredictionRows",
-    "PredictionStatus",
-]
+__all__ = ["LiveRows", "PredictionAnswer", "PredictionColumn", "PredictionRows", "PredictionStatus"]
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -144,11 +132,7 @@ class PredictionRows:
         self.codes[places] = LIVE
         self.present = self.present.copy()
         self.present[places] = True
-        self._event, self._predicted, self._until = (
-            self._event.copy(),
-            self._predicted.copy(),
-            self._until.copy(),
-        )
+        self._event, self._predicted, self._until = (self._event.copy(), self._predicted.copy(), self._until.copy())
         self._event[places] = self._live.event_us
         self._predicted[places] = live.predicted_us
         self._until[places] = self._now
@@ -275,7 +259,5 @@ class PredictionColumn:
         return self._rows.times()[1]
 
 
-def _header(
-    rows: ViewRows,
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _header(rows: ViewRows) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return rows.present, rows.decoded.event_us, rows.decoded.created_us

@@ -31,8 +31,7 @@ def parse_reference(text: str) -> Reference:
     match = _REFERENCE.fullmatch(text)
     if match is None:
         raise FeatureNotFound(
-            f"{text!r} names no feature; write view:feature, or view@version:feature for one version",
-            feature=text,
+            f"{text!r} names no feature; write view:feature, or view@version:feature for one version", feature=text
         )
     version = match["version"]
     return Reference(

@@ -56,11 +56,7 @@ class ManifestVersions:
 
 
 def plan_request(
-    manifest: Manifest,
-    features: Features,
-    full_feature_names: bool = False,
-    *,
-    versions: ServedVersions | None = None,
+    manifest: Manifest, features: Features, full_feature_names: bool = False, *, versions: ServedVersions | None = None
 ) -> RequestPlan:
     """Resolve names into rows to read and values to compute.
 
@@ -152,23 +148,13 @@ class _Planner:
         if on_demand is not None and ref.version is None:
             field = _field(on_demand, ref)
             call = self._call(on_demand, ref.join_key_map)
-            return OnDemandOutput(
-                name=name,
-                ref=ref.text,
-                dtype=field.dtype,
-                call=call,
-                feature=field.name,
-            )
+            return OnDemandOutput(name=name, ref=ref.text, dtype=field.dtype, call=call, feature=field.name)
         prediction = manifest.prediction_views.get(ref.view)
         if prediction is not None and ref.version in (None, prediction.version):
             field = _field(prediction, ref)
             return self._prediction_output(name, ref, prediction, field)
         if prediction is None and ref.view not in manifest.views:
-            valid = [
-                *manifest.views,
-                *manifest.on_demand_views,
-                *manifest.prediction_views,
-            ]
+            valid = [*manifest.views, *manifest.on_demand_views, *manifest.prediction_views]
             raise FeatureNotFound(
                 f"{ref.text!r}: project {manifest.project!r} has no view {ref.view!r}: {suggest(ref.view, valid)}",
                 view=ref.view,
@@ -178,9 +164,7 @@ class _Planner:
         if attached is not None and attached.attach_to == ref.view and ref.version is None:
             return self._prediction_output(name, ref, attached, attached.features[0])
         field = _field(
-            node,
-            ref,
-            [view.name for view in manifest.prediction_views.values() if view.attach_to == ref.view],
+            node, ref, [view.name for view in manifest.prediction_views.values() if view.attach_to == ref.view]
         )
         read = self._read(node, ref.join_key_map, is_published)
         return StoredOutput(name=name, ref=ref.text, dtype=field.dtype, read=read, feature=field.name)
@@ -201,17 +185,11 @@ class _Planner:
             node, is_published = pinned, True
         if not getattr(node, "online", True):
             raise FeatureNotFound(
-                f"{ref.text!r}: view {ref.view!r} is not served online; set online=True and apply",
-                view=ref.view,
+                f"{ref.text!r}: view {ref.view!r} is not served online; set online=True and apply", view=ref.view
             )
         return node, is_published
 
-    def _read(
-        self,
-        node: StoredViewNode,
-        join_key_map: tuple[tuple[str, str], ...],
-        is_published: bool = True,
-    ) -> int:
+    def _read(self, node: StoredViewNode, join_key_map: tuple[tuple[str, str], ...], is_published: bool = True) -> int:
         columns = key_columns(node, join_key_map)
         self._keys.update(dict.fromkeys(columns))
         if isinstance(node, PredictionViewNode):
@@ -266,23 +244,14 @@ class _Planner:
             self._predictions[identity] = len(self._prediction_list)
             self._prediction_list.append(plan)
         index = self._predictions[identity]
-        return PredictionOutput(
-            name=name,
-            ref=ref.text,
-            dtype=field.dtype,
-            prediction=index,
-            feature=field.name,
-        )
+        return PredictionOutput(name=name, ref=ref.text, dtype=field.dtype, prediction=index, feature=field.name)
 
     def _prediction(self, view: PredictionViewNode, join_key_map: tuple[tuple[str, str], ...]) -> PredictionPlan:
         read = self._read(view, join_key_map)
         older = self._versions.previous(view.name)
         previous = previous_model = None
         if isinstance(older, PredictionViewNode) and older.features == view.features and older.request == view.request:
-            previous, previous_model = (
-                self._read(older, join_key_map),
-                older.model.version,
-            )
+            previous, previous_model = (self._read(older, join_key_map), older.model.version)
         inputs: list[int] = []
         arguments: tuple[Argument, ...] = ()
         if "inputs" in view.stale_on or view.on_stale == "infer":
@@ -314,16 +283,11 @@ def _compose(inner: tuple[tuple[str, str], ...], outer: tuple[tuple[str, str], .
     return tuple({**renamed, **composed}.items())
 
 
-def _field(
-    view: StoredViewNode | OnDemandViewNode,
-    ref: Reference,
-    attached: Sequence[str] = (),
-) -> FieldNode:
+def _field(view: StoredViewNode | OnDemandViewNode, ref: Reference, attached: Sequence[str] = ()) -> FieldNode:
     for field in view.features:
         if field.name == ref.feature:
             return field
     hint = suggest(ref.feature, [*(field.name for field in view.features), *attached])
     raise FeatureNotFound(
-        f"{ref.text!r}: view {ref.view!r} has no feature {ref.feature!r}: {hint}",
-        feature=ref.feature,
+        f"{ref.text!r}: view {ref.view!r} has no feature {ref.feature!r}: {hint}", feature=ref.feature
     )

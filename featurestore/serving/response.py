@@ -45,12 +45,7 @@ class FeatureDict(dict[str, list[Any]]):
 
     __slots__ = ("_keys", "_names")
 
-    def __init__(
-        self,
-        values: Mapping[str, list[Any]],
-        names: Mapping[str, str],
-        keys: Sequence[str],
-    ) -> None:
+    def __init__(self, values: Mapping[str, list[Any]], names: Mapping[str, str], keys: Sequence[str]) -> None:
         super().__init__(values)
         self._names = names
         self._keys = keys

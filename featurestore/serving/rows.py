@@ -27,12 +27,7 @@ class FeatureStatus(StrEnum):
     OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
 
 
-STATUSES = (
-    FeatureStatus.PRESENT,
-    FeatureStatus.NULL_VALUE,
-    FeatureStatus.NOT_FOUND,
-    FeatureStatus.OUTSIDE_MAX_AGE,
-)
+STATUSES = (FeatureStatus.PRESENT, FeatureStatus.NULL_VALUE, FeatureStatus.NOT_FOUND, FeatureStatus.OUTSIDE_MAX_AGE)
 PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = range(4)
 """Places in STATUSES, as arrays hold them."""
 
@@ -55,11 +50,7 @@ def row_rules(view: StoredViewNode, covered_until_us: int | None) -> RowRules:
     """Read a view's rules; a ttl of None or 0 is no limit. Predictions age by their own rules (``predictions``)."""
     if not isinstance(view, ViewNode):
         return RowRules(
-            limit=None,
-            emptied_limit=None,
-            covered_until=covered_until_us,
-            is_aggregate=False,
-            serves_expired=True,
+            limit=None, emptied_limit=None, covered_until=covered_until_us, is_aggregate=False, serves_expired=True
         )
     limit = None if not view.ttl else view.ttl // _MICROSECOND
     window = view.longest_window

@@ -56,10 +56,7 @@ class Snapshot:
 
     def bound(self, features: Features, full_feature_names: bool) -> BoundPlan:
         """Plan a feature set, once."""
-        identity = (
-            features if isinstance(features, (str, ServiceNode)) else tuple(features),
-            full_feature_names,
-        )
+        identity = (features if isinstance(features, (str, ServiceNode)) else tuple(features), full_feature_names)
         found = self._plans.get(identity)
         if found is None:
             if len(self._plans) >= _MAX_PLANS:
@@ -121,10 +118,7 @@ class Snapshot:
         return BoundPlan(
             plan=plan,
             reads=reads,
-            storage=(
-                project_id,
-                *(read.keys.storage_id if read.keys else 0 for read in reads),
-            ),
+            storage=(project_id, *(read.keys.storage_id if read.keys else 0 for read in reads)),
             needed=tuple(dict.fromkeys((*plan.key_columns, *(field.name for field in plan.request_fields)))),
         )
 
@@ -135,11 +129,7 @@ class Snapshot:
             fields += view.request
         keys = None
         if self.pointer is not None and read.is_published and view.storage_id:
-            keys = KeyCodec(
-                project_id=self.pointer.project_id,
-                storage_id=view.storage_id,
-                fields=fields,
-            )
+            keys = KeyCodec(project_id=self.pointer.project_id, storage_id=view.storage_id, fields=fields)
         pointed = self._pointed(view.name)
         covered = pointed.covered_until_us if pointed is not None and pointed.version == view.version else None
         return BoundRead(

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
-from featurestore.codec.keys import pointer_key
-from featurestore.errors import DeadlineExceeded, EntityKeyMissing, StateError
+from featurestore.codec.keys import manifest_key, pointer_key
+from featurestore.errors import DeadlineExceeded, EntityKeyMissing, FeatureNotFound, StateError
 from featurestore.intervals import to_micros
+from featurestore.ir.serialize import manifest_to_json
 from featurestore.serving.client import OnlineClient
 from featurestore.stores.memory import MemoryOnlineStore
 from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, user_data
@@ -238,3 +240,19 @@ def test_a_deadline_that_passed_is_an_error() -> None:
 def test_a_project_that_was_never_applied_is_named() -> None:
     with pytest.raises(StateError, match="knows no project 'shop'"):
         OnlineClient(MemoryOnlineStore(), "shop").get_online_features([CTR], [{"user_id": 1}])
+
+
+def test_the_manifest_comes_from_the_online_store_and_a_new_one_is_noticed() -> None:
+    view = user_data()
+    world = World(view)
+    world.put(view, 1, {"click_through_rate": 0.1})
+    world.store.put_record(manifest_key(PROJECT), manifest_to_json(replace(world.manifest, generation=1)).encode())
+    client = OnlineClient(world.store, PROJECT, clock=world.clock)
+    assert client.get_online_features([CTR], [{"user_id": 1}])[CTR] == [0.1]
+    with pytest.raises(FeatureNotFound):
+        client.get_online_features(["flags:visits"], [{"user_id": 1}])
+    grown = replace(world.manifest, generation=2, views={**world.manifest.views, "flags": flags()})
+    world.store.put_record(manifest_key(PROJECT), manifest_to_json(grown).encode())
+    world.pointer = replace(world.pointer, generation=2)
+    world.point("user_data")
+    assert client.get_online_features(["flags:visits"], [{"user_id": 1}])["visits"] == [None]

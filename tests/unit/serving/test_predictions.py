@@ -154,7 +154,7 @@ def test_error_names_the_rows() -> None:
     world.predict(view, 1, 0.9)
     assert world.client.get_online_features([SCORE], [*USER_1, {"user_id": None}])["score"] == [0.9, None]
     with pytest.raises(
-        StalePrediction, match="of 2 entity rows 0 are stale and 1 have no prediction, such as .* row 1"
+        StalePrediction, match=r"of 2 entity rows 0 are stale and 1 have no prediction, such as .* row 1"
     ):
         world.client.get_online_features([SCORE], [{"user_id": 1}, {"user_id": 2}])
 

@@ -103,7 +103,7 @@ def test_inputs_of_one_name_get_full_names() -> None:
 def test_two_features_of_one_name_collide_unless_named_in_full() -> None:
     features = [CTR, "seller_data:click_through_rate"]
     with pytest.raises(
-        FeatureNameCollision, match="'user_data:click.*' and 'seller_data:click.*full_feature_names=True"
+        FeatureNameCollision, match=r"'user_data:click.*' and 'seller_data:click.*full_feature_names=True"
     ):
         plan_request(manifest(), features)
     plan = plan_request(manifest(), features, full_feature_names=True)
