@@ -33,8 +33,9 @@ def check(
     """Evaluate the expectations that check ``on``; none of them, and neither the frame nor GX is touched.
 
     A rule that cannot be evaluated is a critical failure whatever its severity. The report lies at
-    ``report_dir/<view>/<interval>/<run_id>-<on>.html``; a retry of the run replaces it. Scans the frame about once,
-    and once more for each failing rule, to sample its rows: give a frame that is stored, not one that is computed.
+    ``report_dir/<view>/<interval>/<run_id>-<on>.html``; a retry of the run replaces it. Row-by-row rules
+    share one scan of the frame, uniqueness and quantiles cost one each, and so does each failing rule for its sample:
+    give a frame that is stored, not one that is computed.
     """
     rules = tuple(rule for rule in expectations if rule.on == on)
     if not rules:
