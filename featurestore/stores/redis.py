@@ -178,19 +178,13 @@ class RedisOnlineStore:
         connection = self._pool.take(expires)
         is_clean = False
         try:
-            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            replies: list[Any] = []
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response(disable_decoding=True))
-                except ResponseError as error:
-                    replies.append(error)
+            replies = connection.exchange(commands)
             is_clean = True
         finally:
             if is_clean:
                 self._pool.give_back(connection)
             else:
-                connection.disconnect()
+                connection.drop()
         return replies
 
 

@@ -7,14 +7,14 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -72,20 +72,48 @@ class BoundedConnection(AbstractConnection):
     def socket_connect_timeout(self, value: float | None) -> None:
         """Ignore fixed timeouts."""
 
+    def open(self) -> None:
+        """Connect, log in and choose the protocol, unless that is done."""
+        untyped: Any = self
+        untyped.connect()
+
+    def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands and read a reply to each; a reply that is an error is given as the exception.
+
+        After an exception of this method replies may be outstanding: drop the connection.
+        """
+        untyped: Any = self
+        untyped.send_packed_command(untyped.pack_commands(commands), check_health=False)
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(untyped.read_response(disable_decoding=True))
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+
+    def drop(self) -> None:
+        """Close the socket; the next use would open a new one."""
+        untyped: Any = self
+        untyped.disconnect()
+
 
 class _Tcp(BoundedConnection, Connection):
     def _connect(self) -> Any:
-        return _BoundedSocket(super()._connect(), self)
+        untyped: Any = super()
+        return _BoundedSocket(untyped._connect(), self)
 
 
 class _Tls(BoundedConnection, SSLConnection):
     def _connect(self) -> Any:
-        return _BoundedSocket(super()._connect(), self)
+        untyped: Any = super()
+        return _BoundedSocket(untyped._connect(), self)
 
 
 class _Unix(BoundedConnection, UnixDomainSocketConnection):
     def _connect(self) -> Any:
-        return _BoundedSocket(super()._connect(), self)
+        untyped: Any = super()
+        return _BoundedSocket(untyped._connect(), self)
 
 
 _KINDS: dict[str, type[_Tcp | _Tls | _Unix]] = {"redis": _Tcp, "rediss": _Tls, "unix": _Unix}
@@ -101,27 +129,28 @@ class ConnectionPool:
         scheme = urlsplit(url).scheme
         if scheme not in _KINDS:
             raise SettingsError(
-                f"online_store: connection_string: found scheme {scheme or 'none'!r}; valid are redis://, rediss:// and "
-                "unix://; Sentinel and Cluster are not supported yet: name one primary server",
+                f"online_store: connection_string: found scheme {scheme or 'none'!r}; valid are redis://, "
+                "rediss:// and unix://; Sentinel and Cluster are not supported yet: name one primary server",
                 scheme=scheme,
             )
         self._kind = _KINDS[scheme]
         try:
-            parsed = dict(parse_url(url))
+            parse: Any = parse_url
+            parsed: dict[str, Any] = dict(parse(url))
             parsed.pop("connection_class", None)
             self._arguments: dict[str, Any] = {**options, **parsed}
             self.address = _address(scheme, self._arguments)
             self._make()
         except (TypeError, ValueError, RedisError) as error:
             raise SettingsError(
-                f"online_store: the connection's options are wrong: {error}; valid are redis-py's, such as db, username, "
-                "password, ssl_ca_certs and client_name"
+                f"online_store: the connection's options are wrong: {error}; valid are redis-py's, such as db, "
+                "username, password, ssl_ca_certs and client_name"
             ) from error
         self._pid = os.getpid()
         self._idle: deque[BoundedConnection] = deque()
 
     def take(self, expires: float) -> BoundedConnection:
-        """Give a connected connection for one call that ends by ``expires``; one that was closed meanwhile reconnects."""
+        """Give an open connection for one call that ends by ``expires``; one that was closed meanwhile reconnects."""
         if os.getpid() != self._pid:
             self._pid, self._idle = os.getpid(), deque()
         try:
@@ -129,12 +158,12 @@ class ConnectionPool:
         except IndexError:
             connection = self._make()
             connection.expires = expires
-            connection.connect()
+            connection.open()
             return connection
         connection.expires = expires
         if _is_stale(connection):
-            connection.disconnect()
-            connection.connect()
+            connection.drop()
+            connection.open()
         return connection
 
     def give_back(self, connection: BoundedConnection) -> None:
@@ -142,12 +171,12 @@ class ConnectionPool:
         if len(self._idle) < _MAX_IDLE and connection.pid == self._pid:
             self._idle.append(connection)
         else:
-            connection.disconnect()
+            connection.drop()
 
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""
         while self._idle:
-            self._idle.pop().disconnect()
+            self._idle.pop().drop()
 
     def _make(self) -> BoundedConnection:
         return self._kind(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from redis import exceptions
 
 from featurestore.errors import DeadlineExceeded, FeatureStoreError, OnlineStoreUnavailable, StateError
@@ -64,9 +66,26 @@ TRANSLATIONS: dict[type[Exception], tuple[type[FeatureStoreError], str]] = {
 }
 
 
-def translate(error: Exception, *, command: str, address: str) -> FeatureStoreError:
-    """Give the error to raise instead; the nearest class in the error's ancestry decides."""
-    kind, advice = next(TRANSLATIONS[ancestor] for ancestor in type(error).__mro__ if ancestor in TRANSLATIONS)
+_CODES: dict[str, type[Exception]] = {
+    "OOM": exceptions.OutOfMemoryError,
+    "READONLY": exceptions.ReadOnlyError,
+    "NOPERM": exceptions.NoPermissionError,
+    "LOADING": exceptions.BusyLoadingError,
+    "MASTERDOWN": exceptions.MasterDownError,
+    "MISCONF": exceptions.ConnectionError,
+    "NOREPLICAS": exceptions.ConnectionError,
+    "BUSY": exceptions.TryAgainError,
+}
+_CODE = re.compile(rf"(?:^|-)({'|'.join(_CODES)}) ")
+"""Where Redis says the code: at the start, and for a command of a script within the script's own error."""
+
+
+def translate(error: exceptions.RedisError, *, command: str, address: str) -> FeatureStoreError:
+    """Give the error to raise instead; the nearest class in the error's ancestry decides, or the server's code."""
+    ancestry = type(error).__mro__
+    if type(error) is exceptions.ResponseError and (code := _CODE.search(str(error))):
+        ancestry = (_CODES[code[1]], *ancestry)
+    kind, advice = next(TRANSLATIONS[ancestor] for ancestor in ancestry if ancestor in TRANSLATIONS)
     return kind(
         f"{command} at {address} failed: {type(error).__name__}: {error}; {advice}",
         command=command,
