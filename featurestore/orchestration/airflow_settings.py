@@ -18,8 +18,8 @@ def pool_size(spark_slots: int) -> int:
 def small_machine_environment() -> Mapping[str, str]:
     """Give ``AIRFLOW__*`` variables that make short tasks pass quickly on a machine with few cores.
 
-    One interval of six feature views and a prediction view (17 tasks, three of them submits) took 20 s beside the
-    jobs' own time with Airflow's defaults on 2 cores, and 4 s with these.
+    One interval of six feature views and a prediction view (17 tasks, three of them submits) took 16 to 19 s
+    beside the jobs' own time with Airflow's defaults on 2 idle cores, and 4 s with these.
     """
     return {
         # The scheduler looks for finished tasks this often; at the default of 1 s each edge of a DAG costs a second.
