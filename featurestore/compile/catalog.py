@@ -131,7 +131,8 @@ def _definitions(values: Iterable[Any]) -> tuple[Definition, ...]:
 
 
 def _register(definition: Definition, catalog: Catalog, report: Report) -> None:
-    if not isinstance(definition.name, str):
+    name: object = definition.name
+    if not isinstance(name, str):
         return
     own = catalog.kind_of(definition)
     shared: list[dict[str, Any]] = [
@@ -147,6 +148,7 @@ def _register(definition: Definition, catalog: Catalog, report: Report) -> None:
             continue
         report.add(
             definition,
-            f"the name is used twice: {type(other).__name__} {other.name!r} is at {report.where(other)}; rename one of them",
+            f"the name is used twice: {type(other).__name__} {other.name!r} is at {report.where(other)}; "
+            "rename one of them",
         )
     own.setdefault(definition.name, definition)

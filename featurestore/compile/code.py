@@ -38,7 +38,7 @@ def verify_code(code: CodeRef, repo: Path) -> None:
     if found != code.digest:
         raise StateError(
             f"the code of {code.path} is not the code that was applied: in {repo} its digest is {found}, the manifest "
-            f"says {code.digest}. Run `featurestore apply`, or run the job with the definitions archive of the manifest",
+            f"says {code.digest}. Run `featurestore apply`, or run the job with the manifest's definitions archive",
             code=code.path,
             found=found,
             expected=code.digest,

@@ -1,4 +1,4 @@
-"""The expectations that definitions may name: Great Expectations' core ones, listed so that compiling needs no import."""
+"""The expectations that definitions may name: Great Expectations' core ones, listed to save its import."""
 
 from __future__ import annotations
 

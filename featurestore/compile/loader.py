@@ -114,7 +114,8 @@ def load_objects(objects: Iterable[Any]) -> LoadedDefinitions:
         if _is_definition(value):
             found.append(LoadedObject(definition=value, location=location))
         else:
-            message = f"found an object of type {type(value).__name__}; valid are {', '.join(kind.__name__ for kind in _DEFINITIONS)}"
+            valid = ", ".join(kind.__name__ for kind in _DEFINITIONS)
+            message = f"found an object of type {type(value).__name__}; valid are {valid}"
             problems.append(Problem(location=location, object=repr(value)[:80], message=message))
     return LoadedDefinitions(objects=tuple(found), problems=tuple(problems))
 
@@ -204,8 +205,8 @@ def _absent(repo: Path, package: str) -> Problem:
         else []
     )
     message = (
-        f"there are no Python modules in {repo / package.replace('.', '/')}; `definitions:` in feature_store.yaml names a "
-        f"folder of the repo by names Python can import. Folders there: {', '.join(folders) or 'none'}"
+        f"there are no Python modules in {repo / package.replace('.', '/')}; `definitions:` in feature_store.yaml "
+        f"names a folder of the repo by names Python can import. Folders there: {', '.join(folders) or 'none'}"
     )
     return Problem(location="feature_store.yaml", object=f"definitions {package!r}", message=message)
 

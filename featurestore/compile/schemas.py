@@ -205,7 +205,8 @@ def _with_schema(
             place = source.path or (source.table if isinstance(source, DeltaSource) else None)
             report.add(
                 source,
-                f"its columns cannot be read from {place!r}: {error}. Land the data first, or give schema=[Field(...), ...]",
+                f"its columns cannot be read from {place!r}: {error}. "
+                "Land the data first, or give schema=[Field(...), ...]",
             )
             return None
     mapping = dict(source.field_mapping)

@@ -70,7 +70,8 @@ def _check_entity(entity: Entity, report: Report) -> None:
         if dtype.name in ("array", "map", "float32", "float64", "json"):
             report.add(
                 entity,
-                f"join key {key!r} has type {dtype.name}; valid are int32, int64, string, bytes, bool, date, timestamp, decimal",
+                f"join key {key!r} has type {dtype.name}; "
+                "valid are int32, int64, string, bytes, bool, date, timestamp, decimal",
             )
 
 

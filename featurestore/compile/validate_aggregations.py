@@ -37,7 +37,7 @@ def check_aggregations(view: BatchFeatureView, schemas: Schemas, report: Report,
             report.warn(
                 view,
                 f"{label}: window {show_duration(item.window)} is shorter than the schedule's step of "
-                f"{show_duration(step)}: events between the end of one step and the start of the next window are never counted",
+                f"{show_duration(step)}: events between the end of a step and the start of the next window never count",
             )
 
 

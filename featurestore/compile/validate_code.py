@@ -12,20 +12,22 @@ from featurestore.compile.report import unknown
 
 __all__ = ["function_problems", "load_path_problems"]
 
+_MOVE = "move it to a module of the definitions"
+
 
 def function_problems(function: object, repo: Path, option: str) -> Iterator[str]:
     """Say why a function cannot be carried to where it runs, and how to mend it."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if module is None or name is None:
-        yield f"{option} is a {type(function).__name__}, which has no import path; write a function with def in a module"
+        yield f"{option} is a {type(function).__name__}, which has no import path; write it with def in a module"
     elif "<lambda>" in name:
         yield f"{option} is a lambda, which no other process can import; write it with def at the top level of a module"
     elif "<locals>" in name:
         yield f"{option} {name!r} is defined inside another function; move it to the top level of module {module}"
     elif module == "__main__":
-        yield f"{option} {name!r} is in __main__, which no other process can import; move it to a module of the definitions"
+        yield f"{option} {name!r} is in __main__, which no other process can import; {_MOVE}"
     elif FirstParty(repo).locate(module) is None and not _is_installed(module):
-        yield f"{option} {name!r}: module {module} is not under {repo} and not installed, so no other process can import it; move it to a module of the definitions"
+        yield f"{option} {name!r}: module {module} is neither under {repo} nor installed; {_MOVE}"
 
 
 def load_path_problems(path: str, repo: Path) -> Iterator[str]:

@@ -69,4 +69,5 @@ def _columns(expectation: Expectation, view: BatchFeatureView | PredictionView, 
 
 
 def _unknown_name(name: str) -> str:
-    return f"{unknown('expectation', name, EXPECTATION_NAMES).partition(';')[0]}; valid are the core ones of Great Expectations"
+    found, _, _ = unknown("expectation", name, EXPECTATION_NAMES).partition(";")
+    return f"{found}; valid are the core ones of Great Expectations"

@@ -29,7 +29,8 @@ def check_features(
         elif name in RESERVED:
             report.add(
                 view,
-                f"feature {name!r} has the name of a column that every table has; reserved are {', '.join(sorted(RESERVED))}",
+                f"feature {name!r} has the name of a column that every table has; "
+                f"reserved are {', '.join(sorted(RESERVED))}",
             )
         elif not _NAME.fullmatch(name):
             report.add(

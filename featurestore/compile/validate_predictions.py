@@ -110,7 +110,8 @@ def _check_model(view: PredictionView, report: Report, repo: Path) -> None:
         if not (repo / path).is_file():
             report.add(
                 view,
-                f"model {model.name!r}: there is no file {path!r} under {repo}; train the model first, or correct files=",
+                f"model {model.name!r}: there is no file {path!r} under {repo}; "
+                "train the model first, or correct files=",
             )
 
 
@@ -138,7 +139,8 @@ def _check_inputs(view: PredictionView, schemas: Schemas, report: Report) -> Non
             if carrier not in keys:
                 report.add(
                     view,
-                    f"reads view {source.name!r} by join key {carrier!r}, which is none of its own: {', '.join(sorted(keys)) or 'none'}; "
+                    f"reads view {source.name!r} by join key {carrier!r}, which is none of its own: "
+                    f"{', '.join(sorted(keys)) or 'none'}; "
                     "add the entity, or map the key by with_join_key_map(...)",
                 )
 
@@ -153,7 +155,8 @@ def _check_attachment(view: PredictionView, schemas: Schemas, report: Report) ->
         own, other = ([key.name for key in join_keys_of(item.entities)] for item in (view, target))
         report.add(
             view,
-            f"attach_to={target.name!r} has join keys {', '.join(other)} and the prediction {', '.join(own)}; they must be the same",
+            f"attach_to={target.name!r} has join keys {', '.join(other)} and the prediction {', '.join(own)}; "
+            "they must be the same",
         )
     if any(item.name == view.name for item in schemas.features(target) or ()):
         report.add(view, f"attach_to={target.name!r} has a feature called {view.name!r} already; rename one of them")

@@ -38,7 +38,7 @@ def check_transformation(view: BatchFeatureView, schemas: Schemas, report: Repor
     if view.per == "row" and view.lookback is not None:
         report.add(
             view,
-            'has lookback= and per="row"; a row-wise view sees one row at a time: leave lookback out, or take per="step"',
+            'has lookback= and per="row", which sees one row at a time; leave lookback out, or take per="step"',
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,6 @@ def _check_options(view: BatchFeatureView, report: Report) -> timedelta | None:
             view,
             "has no start; give the time from which steps are computed, such as start=datetime(2026, 1, 1, tzinfo=UTC)",
         )
-    if view.start is not None and not isinstance(view.start, datetime):
-        report.add(view, f"start={view.start!r} is not valid; valid is a datetime")
     if view.freshness is not None and step is not None and view.freshness < step:
         report.warn(
             view,
@@ -152,7 +150,8 @@ def _check_source_input(source: Source, view: BatchFeatureView, schemas: Schemas
         kind = "Kafka" if isinstance(source, KafkaSource) else "push"
         report.add(
             view,
-            f"reads {kind} source {source.name!r} without a batch_source, which is not available in this release; give it one",
+            f"reads {kind} source {source.name!r} without a batch_source, which is not available in this release; "
+            "give it one",
         )
         return
     if isinstance(source, PushSource | KafkaSource) and batch.name not in schemas.sources:
@@ -188,8 +187,8 @@ def _check_keys(view: BatchFeatureView, owner: str, columns: Iterable[Any] | Non
         elif not is_lossless(types[key.name], key.dtype):
             report.add(
                 view,
-                f"join key {key.name!r} has type {show_dtype(types[key.name])} in {owner} and {show_dtype(key.dtype)} in "
-                "its entity; give the entity dtypes=[...] that match the data",
+                f"join key {key.name!r} has type {show_dtype(types[key.name])} in {owner} and "
+                f"{show_dtype(key.dtype)} in its entity; give the entity dtypes=[...] that match the data",
             )
 
 

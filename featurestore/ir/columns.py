@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import FieldNode, PredictionViewNode, StoredViewNode
 from featurestore.spec.dtypes import Int64, Timestamp
-from featurestore.ir.nodes import FieldNode
 
 __all__ = [
     "COMPUTED_AT",

@@ -131,7 +131,7 @@ def _decode(annotation: Any, value: Any, where: str) -> Any:
 
 
 def _decode_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
-    if _DTYPES <= set(members) and isinstance(value, str):
+    if set(members) >= _DTYPES and isinstance(value, str):
         return parse_dtype(value)
     if value is None and type(None) in members:
         return None

@@ -112,7 +112,7 @@ def test_changed_code_is_refused_by_name(repo: Path) -> None:
     reference = code_ref(repo, PATH)
     verify_code(reference, repo)
     edited(repo, "deep", "return 4", "return 5")
-    with pytest.raises(StateError, match="the code of definitions.features:flags is not the code that was applied"):
+    with pytest.raises(StateError, match=r"the code of definitions.features:flags is not the code that was applied"):
         verify_code(reference, repo)
 
 

@@ -119,7 +119,7 @@ def test_loading_imports_no_spark_pandas_or_redis() -> None:
     code = (
         "import sys; from pathlib import Path; from featurestore.compile import compile_definitions, load_definitions\n"
         f"loaded = load_definitions(Path({str(REPO)!r}), 'definitions'); assert loaded.objects, loaded\n"
-        "heavy = {'pyspark', 'pandas', 'redis', 'airflow', 'great_expectations', 'delta', 'deltalake', 'numpy', 'sklearn'}\n"
+        "heavy = {'pyspark', 'pandas', 'redis', 'airflow', 'great_expectations', 'deltalake', 'numpy', 'sklearn'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

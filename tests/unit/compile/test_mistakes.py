@@ -20,7 +20,7 @@ EIGHT = {
     ("product_sales", "lacks the join key: unknown column 'product_id'"),
     (
         "latest",
-        "unknown expectation 'expect_column_values_to_not_be_nul' (did you mean 'expect_column_values_to_not_be_null'?)",
+        "'expect_column_values_to_not_be_nul' (did you mean 'expect_column_values_to_not_be_null'?)",
     ),
     ("latest", "the name is used twice: BatchFeatureView 'latest' is at mistakes/shop.py:"),
     ("favourites", "unknown source '{order}' (did you mean '{orders}'?)"),
