@@ -60,6 +60,9 @@ class KeyCodec:
         self._firsts = [b"{" + bytes((0x80 | high,)) + self._project for high in range(128)]
         self._lasts = [bytes((0x80 | low,)) + self._tail for low in range(128)]
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_key_codec, (self.project_id, self.storage_id, self.fields))
+
     def encode(self, columns: Columns, *, on_invalid: Literal["raise", "null"] = "raise") -> list[bytes | None]:
         """Give one key for each row, None where any part is null.
 
@@ -131,6 +134,10 @@ class KeyCodec:
         matrix[:, -8:] = raw
         packed = matrix.tobytes()
         return [packed[start : start + width] for start in range(0, len(packed), width)]
+
+
+def _key_codec(project_id: int, storage_id: int, fields: tuple[FieldNode, ...]) -> KeyCodec:
+    return KeyCodec(project_id=project_id, storage_id=storage_id, fields=fields)
 
 
 def lock_key(key: bytes) -> bytes:

@@ -20,6 +20,7 @@ from featurestore.spec.dtypes import Array, DType, Map
 
 __all__ = ["DecodedColumn", "DecodedColumns", "DecodedRows", "decode_rows"]
 
+_CODECS = bytes((CODEC, CODEC | HOLDS))
 _MICROS = np.dtype("datetime64[us]")
 
 
@@ -53,23 +54,45 @@ class DecodedColumn:
         return pa.array(self.values, target, mask=~self.valid)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedRows:
     """Rows in the order they were asked for; ``present`` is False for missing values and tombstones.
 
-    Where a row is not present its times are 0 and it holds nothing.
+    Where a row is not present its times are 0 and it holds nothing. Headers too are decoded when first asked for.
     """
 
-    count: int
-    present: np.ndarray
-    event_us: np.ndarray
-    created_us: np.ndarray
-    holds: np.ndarray
-    columns: DecodedColumns
+    __slots__ = ("_created_us", "_event_us", "_heads", "_holds", "_scatter", "columns", "count", "present")
+
+    def __init__(self, *, present: np.ndarray, heads: np.ndarray, scatter: _Scatter, columns: DecodedColumns) -> None:
+        self.count = len(present)
+        self.present = present
+        self.columns = columns
+        self._heads = heads
+        self._scatter = scatter
+        self._event_us: np.ndarray | None = None
+        self._created_us: np.ndarray | None = None
+        self._holds: np.ndarray | None = None
+
+    @property
+    def event_us(self) -> np.ndarray:
+        if self._event_us is None:
+            self._event_us = self._scatter(unstamp(self._heads["event"]))
+        return self._event_us
+
+    @property
+    def created_us(self) -> np.ndarray:
+        if self._created_us is None:
+            self._created_us = self._scatter(unstamp(self._heads["created"]))
+        return self._created_us
+
+    @property
+    def holds(self) -> np.ndarray:
+        if self._holds is None:
+            self._holds = self._scatter((self._heads["codec"] & HOLDS).astype(np.bool_))
+        return self._holds
 
 
 def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[bytes | None]) -> DecodedRows:
-    """Read headers and fixed parts of all rows at once; see ``RowCodec.decode``."""
+    """Read fixed parts of all rows at once; see ``RowCodec.decode``."""
     count = len(blobs)
     kept, rows, lengths = _present(layout, blobs)
     heads = _heads(layout, kept, rows, lengths)
@@ -77,14 +100,8 @@ def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[b
     if rows is not None:
         present[rows] = True
     scatter = _Scatter(count=count, rows=rows)
-    return DecodedRows(
-        count=count,
-        present=present,
-        event_us=scatter(unstamp(heads["event"])),
-        created_us=scatter(unstamp(heads["created"])),
-        holds=scatter((heads["codec"] & HOLDS).astype(np.bool_)),
-        columns=DecodedColumns(layout=layout, fields=fields, heads=heads, blobs=kept, present=present, scatter=scatter),
-    )
+    columns = DecodedColumns(layout=layout, fields=fields, heads=heads, blobs=kept, present=present, scatter=scatter)
+    return DecodedRows(present=present, heads=heads, scatter=scatter, columns=columns)
 
 
 def _present(layout: Layout, blobs: Sequence[bytes | None]) -> tuple[Sequence[bytes], np.ndarray | None, set[int]]:
@@ -111,9 +128,8 @@ def _heads(layout: Layout, blobs: Sequence[bytes], rows: np.ndarray | None, leng
             raise _foreign(rows, row, f"{length} bytes, valid are {width}{' or more' if layout.variable else ''}")
     joined = b"".join(blobs if lengths <= {width} else [blob[:width] for blob in blobs])
     heads = np.frombuffer(joined, layout.storage)
-    foreign = (heads["codec"] & ~np.uint8(HOLDS)) != CODEC
-    if foreign.any():
-        row = int(np.flatnonzero(foreign)[0])
+    if joined[STAMP_BYTES::width].translate(None, _CODECS):
+        row = int(np.flatnonzero((heads["codec"] & ~np.uint8(HOLDS)) != CODEC)[0])
         raise _foreign(rows, row, f"codec byte {int(heads['codec'][row]):#04x}, valid is {CODEC:#04x}")
     return heads
 

@@ -25,6 +25,9 @@ class RowCodec:
         self.fields = fields
         self._layout = Layout.of(fields)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (RowCodec, (self.fields,))
+
     def encode(
         self,
         table: pa.Table | pa.RecordBatch,

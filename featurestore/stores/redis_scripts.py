@@ -53,7 +53,7 @@ for i = 1, count do
 end
 return written
 """)
-"""KEYS: row keys. ARGV: a value for each; then nothing, or Unix times in ms for each (0: none). Counts what it wrote."""
+"""KEYS: row keys. ARGV: a value for each; then nothing, or Unix times in ms for each (0: none). Gives how many won."""
 
 REPLACE_RECORD = Script("""
 local held = redis.call('GET', KEYS[1])

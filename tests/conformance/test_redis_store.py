@@ -17,11 +17,11 @@ from redis import exceptions
 
 from featurestore.codec.keys import KeyCodec
 from featurestore.errors import DeadlineExceeded, FeatureStoreError, OnlineStoreUnavailable, SettingsError, StateError
-from featurestore.spec.dtypes import Int64
+from featurestore.spec.dtypes import DType, Float32, Float64, Int64
 from featurestore.stores.redis import RedisOnlineStore
 from featurestore.stores.redis_errors import TRANSLATIONS, translate
 from tests.support.online import listening, running_redis
-from tests.support.rows import fields_of, number_rows
+from tests.support.rows import encode_rows, fields_of, number_rows
 
 KEYS = KeyCodec(project_id=1, storage_id=42, fields=fields_of(k=Int64))
 HELLO = b"%1\r\n+proto\r\n:3\r\n"
@@ -77,6 +77,18 @@ def test_a_script_has_at_most_64_keys(store: RedisOnlineStore, client: redis.Red
     assert found["script"] == 1
     assert found["set"] == 64 * 40 + 1
     assert "get" not in found
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(Float64, 550), (Float32, 350)])
+def test_an_entity_of_50_numbers_stays_in_its_budget(
+    store: RedisOnlineStore, client: redis.Redis, dtype: DType, limit: int
+) -> None:
+    fields = fields_of(**{f"f{number}": dtype for number in range(50)})
+    rows = encode_rows(fields, [{field.name: 0.1 for field in fields}])
+    count = 10_000
+    before = client.info("memory")["used_memory"]
+    store.write_if_newer([(key, rows[0]) for key, _ in pairs(count)])
+    assert (client.info("memory")["used_memory"] - before) / count <= limit
 
 
 def test_a_flushed_script_is_loaded_again(store: RedisOnlineStore, client: redis.Redis) -> None:

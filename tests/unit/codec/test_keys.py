@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, date, datetime
 from decimal import Decimal as Number
 from typing import Any
@@ -201,6 +202,11 @@ def test_a_codec_knows_its_own_keys(storage_id: int) -> None:
         for storage in (storage_id, storage_id + 1, 128 + storage_id):
             other = key(codec(project_id=project, storage_id=storage), 12345)
             assert own.owns(other) == ((project, storage) == (300, storage_id))
+
+
+def test_a_pickled_codec_makes_the_same_keys() -> None:
+    keys = codec(a=String, b=Decimal(9, 2))
+    assert key(pickle.loads(pickle.dumps(keys)), "x", 1) == key(keys, "x", 1)
 
 
 def test_records_are_no_row_keys() -> None:

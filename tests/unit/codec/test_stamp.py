@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 
 import numpy as np
 from hypothesis import given
@@ -68,6 +69,12 @@ def test_the_bytes_of_the_documented_row() -> None:
         "03 00 00 00 00 00 00 00 00 00 00 00 04 00 00 00 52 6f 6d 65"
     )
     assert tombstone(0, 0).hex(" ") == "80 00 00 00 00 00 00 00 80 00 00 00 00 00 00 00 12"
+
+
+def test_a_pickled_codec_reads_the_same_bytes() -> None:
+    codec = RowCodec(fields_of(x=Int64))
+    (blob,) = encode_rows(codec.fields, [{"x": 5}])
+    assert pickle.loads(pickle.dumps(codec)).decode([blob]).columns["x"].to_list() == [5]
 
 
 def test_the_size_of_a_row_is_header_bitmap_and_values() -> None:
