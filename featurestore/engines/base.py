@@ -19,8 +19,8 @@ FrameT = TypeVar("FrameT")
 class SourcePin:
     """The state of a source that a run reads, however the source changes meanwhile; ``state`` is plain JSON.
 
-    ``kind="delta"``: ``{"version": int, "id": str}``. ``kind="files"``: ``{"digest": str, "files": [[path, size,
-    mtime_ns], …]}``, paths sorted; the digest covers the list.
+    ``kind="delta"``: ``{"version": int, "mtime_ns": int}`` (no time for a catalogue table). ``kind="files"``:
+    ``{"digest": str, "files": [[path, size, mtime_ns], …]}``, paths sorted; the digest covers the list.
     """
 
     source: str

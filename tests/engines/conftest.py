@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+from featurestore.embedded.delta_jars import delta_jars
+from featurestore.embedded.java import resolve_java_home
 from featurestore.engines.spark.session import build_session
-
-JARS = Path(os.environ.get("FEATURESTORE_TEST_JARS", "/tmp/jars"))
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["JAVA_HOME"] = str(resolve_java_home().home)
     session = build_session(
         "tests",
         master="local[2]",
         extra={
-            "spark.driver.extraClassPath": ":".join(str(jar) for jar in sorted(JARS.glob("delta-*.jar"))),
+            "spark.driver.extraClassPath": ":".join(map(str, delta_jars())),
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
             "spark.driver.memory": "1g",
             "spark.driver.host": "127.0.0.1",

@@ -11,10 +11,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from featurestore.engines.spark.tiles import hop_micros
-from featurestore.errors import DefinitionError, StateError
+from featurestore.errors import DefinitionError, SchemaMismatch, StateError
 from featurestore.ir.nodes import AggregationNode, Aggregations, ViewNode
 from featurestore.ir.schedule import parse_schedule
-from featurestore.spec.dtypes import Array, Float64, Int64, Map, String, Timestamp
+from featurestore.spec.dtypes import Array, DType, Float64, Int64, Map, String, Timestamp
 from tests.support.engine_runs import (
     EVENTS,
     aggregation,
@@ -99,7 +99,7 @@ def test_every_exact_function(spark: SparkSession, tmp_path: Path) -> None:
         event(1, "02 03:00", None, None, None),
         event(1, "02 04:00", 9, 8.0, "c"),
     ]
-    expected = {
+    expected: dict[tuple[str, str, DType], Any] = {
         ("count", "n", Int64): 4,
         ("sum", "n", Int64): 16,
         ("sum", "x", Float64): 8.0,
@@ -231,10 +231,10 @@ def test_a_run_reads_the_longest_window_before_its_first_step(spark: SparkSessio
 
 def test_steps_on_an_uneven_grid(spark: SparkSession, tmp_path: Path) -> None:
     view = windows(aggregation("rows", "count", None, 0.25, Int64), schedule=parse_schedule("0 0,6,18 * * *"))
-    rows = [event(1, "01 05:59"), event(1, "01 06:00"), event(1, "01 12:00")]
+    rows = [event(1, "01 05:59"), event(1, "01 06:00"), event(1, "01 12:00"), event(1, "01 17:59")]
     assert run(spark, tmp_path, rows, view, "01", "02") == [
         (1, "01 06:00", 1),
-        (1, "01 18:00", 1),
+        (1, "01 18:00", 2),
         (1, "02 00:00", 0),
     ]
 
@@ -252,3 +252,6 @@ def test_refused_requests_say_what_is_valid(spark: SparkSession, tmp_path: Path)
     approximate = windows(aggregation("about", "approx_count_distinct", "n", 1, Int64))
     with pytest.raises(DefinitionError, match="has no approx_count_distinct; use one of count, sum"):
         run(spark, tmp_path, HISTORY, approximate, "01", "02")
+    truncating = windows(aggregation("average", "mean", "n", 1, Int64))
+    with pytest.raises(SchemaMismatch, match="average: mean of 'n' gives double, not int64"):
+        run(spark, tmp_path, HISTORY, truncating, "01", "02")

@@ -19,7 +19,19 @@ from featurestore.spec.aggregation import AggregationFunction
 from featurestore.spec.dtypes import DType, Float64, Int64, String, Timestamp
 from tests.support.nodes import plain_view
 
-__all__ = ["CREATED", "EVENTS", "aggregation", "compute", "engine_of", "file_source", "instant", "run", "view_of"]
+__all__ = [
+    "CREATED",
+    "EVENTS",
+    "aggregation",
+    "compute",
+    "engine_of",
+    "fields",
+    "file_source",
+    "instant",
+    "run",
+    "view_of",
+    "write_events",
+]
 
 CREATED = datetime.fromisoformat("2026-02-01T00:00:00+00:00")
 EVENTS = {"k": Int64, "ts": Timestamp, "n": Int64, "x": Float64, "s": String}

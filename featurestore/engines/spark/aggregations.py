@@ -29,7 +29,7 @@ _FLOATS = (T.FloatType, T.DoubleType)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lowering:
-    """``partials`` are aggregates of events by name; ``merge`` takes "this tile is in the window" to the window's value.
+    """``partials`` are aggregates of events by name; ``merge`` takes "the tile is in the window" to its value.
 
     ``is_ordered``: the partials and the merge fold floats, so both need their rows sorted.
     """

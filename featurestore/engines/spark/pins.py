@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 from pyarrow import fs
 from pyspark.sql import SparkSession
 
@@ -19,11 +18,13 @@ from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode, SourceNode
 
 __all__ = ["open_files", "pin_source"]
 
+_COMMIT = re.compile(r"(\d{20})\.json")
+
 
 def pin_source(spark: SparkSession | None, source: SourceNode, *, resolve: Callable[[str], str]) -> SourcePin:
     """Name the state of a source; ``resolve`` makes a definition's path absolute.
 
-    Cost: one listing of the folder, or the reading of a Delta log's last checkpoint. Only a Delta source named by
+    Cost: one listing, of the folder or of the Delta log. Only a Delta source named by
     catalogue ``table`` asks ``spark``. InputNotReady: there is nothing at the path.
     """
     match source:
@@ -81,14 +82,15 @@ def _is_data(name: str) -> bool:
 
 
 def _pin_delta(source: DeltaSourceNode, address: str) -> SourcePin:
-    try:
-        table = DeltaTable(address.replace("s3a://", "s3://", 1), without_files=True)
-    except TableNotFoundError as error:
+    """Find the greatest version in the log; its commit's time tells a table from one made anew at the same path."""
+    filesystem, base = open_files(address)
+    listed = filesystem.get_file_info(fs.FileSelector(f"{base}/_delta_log", allow_not_found=True))
+    commits = [(int(found[1]), info.mtime_ns) for info in listed if (found := _COMMIT.fullmatch(info.base_name))]
+    if not commits:
         raise InputNotReady(
             f"source {source.name!r}: there is no Delta table at {address}; land the data, or correct the path",
             source=source.name,
             path=address,
-        ) from error
-    return SourcePin(
-        source=source.name, kind="delta", state={"version": table.version(), "id": str(table.metadata().id)}
-    )
+        )
+    version, mtime_ns = max(commits)
+    return SourcePin(source=source.name, kind="delta", state={"version": version, "mtime_ns": mtime_ns})

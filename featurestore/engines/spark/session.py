@@ -34,7 +34,7 @@ PINNED: Mapping[str, str] = MappingProxyType(
         "spark.sql.adaptive.optimizer.excludedRules": (
             "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
         ),
-        # Floats are folded in the order of sorted rows: a sort aggregate keeps it, a hash aggregate may spill and lose it.
+        # Floats are folded over sorted rows: a sort aggregate keeps the order, a hash aggregate may spill and lose it.
         "spark.sql.execution.replaceHashWithSortAgg": "true",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",

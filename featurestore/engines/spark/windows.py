@@ -12,12 +12,14 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from featurestore.engines.spark.aggregations import TILE, VALUE_FUNCTIONS, lower_values
-from featurestore.engines.spark.schema import checked_cast, order_key, spark_type
+from featurestore.engines.spark.schema import checked_cast, is_castable, order_key, spark_type
 from featurestore.engines.spark.tiles import COUNT, LAST, VALUE, Events, build_tiles, build_value_tiles
+from featurestore.errors import Problem, SchemaMismatch
 from featurestore.intervals import Interval, to_micros
 from featurestore.ir.columns import EVENT_TIMESTAMP
 from featurestore.ir.nodes import AggregationNode
 from featurestore.spec.aggregation import AggregationFunction as Function
+from featurestore.spec.dtypes import show_dtype
 
 __all__ = ["Steps", "changed_rows"]
 
@@ -143,8 +145,10 @@ def _value_windows(
 
 
 def _feature(values: DataFrame, item: AggregationNode) -> Column:
-    column = F.col(item.name)
-    wanted = spark_type(item.dtype)
+    column, found, wanted = F.col(item.name), values.schema[item.name].dataType, spark_type(item.dtype)
+    if not is_castable(found, wanted):
+        message = f"{item.function} of {item.column!r} gives {found.simpleString()}, not {show_dtype(item.dtype)}"
+        raise SchemaMismatch([Problem(location="aggregations", object=item.name, message=f"{message}; correct dtype=")])
     if item.function in _COUNTS:
         column = F.coalesce(column, F.lit(0))
-    return checked_cast(column, values.schema[item.name].dataType, wanted, what=f"feature {item.name!r}")
+    return checked_cast(column, found, wanted, what=f"feature {item.name!r}")
