@@ -35,6 +35,8 @@ class Layout:
     """For each field its fixed-width form, None for a variable-width one."""
     variable: tuple[int, ...]
     """Numbers of the variable-width fields, in order."""
+    full: bytes
+    """The bitmap of a row without nulls."""
 
     @classmethod
     def of(cls, fields: Sequence[FieldNode]) -> Layout:
@@ -44,4 +46,5 @@ class Layout:
         forms = tuple(fixed_type(field.dtype) for field in fields)
         members += [(f"c{number}", "<u4" if form is None else form.storage) for number, form in enumerate(forms)]
         variable = tuple(number for number, form in enumerate(forms) if form is None)
-        return cls(storage=np.dtype(members), fixed=forms, variable=variable)
+        full = np.packbits(np.ones(len(fields), np.bool_), bitorder="little").tobytes()
+        return cls(storage=np.dtype(members), fixed=forms, variable=variable, full=full)

@@ -35,13 +35,15 @@ class DecodedColumn:
     dtype: DType
     values: np.ndarray
     valid: np.ndarray
+    is_complete: bool = False
+    """All values are known to be valid, without a look at each."""
 
     def to_list(self) -> list[Any]:
         """Give Python values, None where not valid; timestamps are aware in UTC."""
         values: list[Any] = (self.values.view(np.int64) if self.values.dtype == _MICROS else self.values).tolist()
         if self.values.dtype == _MICROS:
             values = [from_micros(micros) for micros in values]
-        if not self.valid.all():
+        if not (self.is_complete or self.valid.all()):
             for row in np.flatnonzero(~self.valid).tolist():
                 values[row] = None
         return values
@@ -206,18 +208,19 @@ class DecodedColumns(Mapping[str, DecodedColumn]):
         fixed = self._layout.fixed[number]
         dense = self._bodies(number, dtype, valid) if fixed is None else fixed.to_numpy(self._heads[f"c{number}"])
         if valid is None:
-            return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._present)
+            is_complete = self._scatter.rows is None
+            return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._present, is_complete=is_complete)
         return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._scatter(valid))
 
     def _valid(self, number: int) -> np.ndarray | None:
         """Say for each present row whether the value is there; None when all values of all columns are."""
         if self._bits is None:
-            packed, count = self._heads["bitmap"], len(self._fields)
-            full = np.packbits(np.ones(count, np.bool_), bitorder="little")
-            if (packed == full).all():
+            packed = self._heads["bitmap"]
+            if packed.tobytes() == self._layout.full * len(packed):
                 self._bits = np.empty(0, np.bool_)
             else:
-                self._bits = np.unpackbits(packed, axis=1, count=count, bitorder="little").view(np.bool_)
+                bits = np.unpackbits(packed, axis=1, count=len(self._fields), bitorder="little")
+                self._bits = bits.view(np.bool_)
         return self._bits[:, number] if self._bits.ndim == 2 else None
 
     def _bodies(self, number: int, dtype: DType, valid: np.ndarray | None) -> np.ndarray:
