@@ -28,7 +28,7 @@ from featurestore.spec.source import (
     Source,
 )
 
-__all__ = ["AnyView", "Catalog", "build_catalog", "parts_of", "selection_of"]
+__all__ = ["AnyView", "Catalog", "build_catalog", "items_of", "parts_of", "selection_of"]
 
 AnyView: TypeAlias = BatchFeatureView | StreamFeatureView | OnDemandFeatureView | PredictionView
 
@@ -104,21 +104,25 @@ def selection_of(value: Any) -> FeatureSelection:
     return value if isinstance(value, FeatureSelection) else FeatureSelection(view=value)
 
 
+def items_of(values: Any) -> tuple[Any, ...]:
+    """Give the items of a list; none of a value that should be a list and is reported as such elsewhere."""
+    return tuple(values) if isinstance(values, list | tuple) else ()
+
+
 def parts_of(definition: Definition) -> tuple[Definition, ...]:
     """Give the definitions that this one refers to."""
     match definition:
         case BatchFeatureView(entities=entities, source=source, sources=sources):
-            inputs = [entry for entry in (source, *sources) if entry is not None]
-            return _definitions([*entities, *inputs])
+            return _definitions([*items_of(entities), source, *items_of(sources)])
         case StreamFeatureView(entities=entities, source=source):
-            return _definitions([*entities, source])
+            return _definitions([*items_of(entities), source])
         case OnDemandFeatureView(sources=sources):
-            return _definitions(sources)
+            return _definitions(items_of(sources))
         case PredictionView(entities=entities, features=features, request=request, attach_to=attached):
             read = [] if features is None else features if isinstance(features, list | tuple) else [features]
-            return _definitions([*entities, *read, request, attached])
+            return _definitions([*items_of(entities), *read, request, attached])
         case FeatureService(features=features):
-            return _definitions(features)
+            return _definitions(items_of(features))
         case PushSource(batch_source=batch) | KafkaSource(batch_source=batch):
             return _definitions([batch])
         case _:

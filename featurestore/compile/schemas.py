@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar, assert_never
 
 from featurestore.compile.aggregates import default_name, output_dtype
-from featurestore.compile.catalog import AnyView, Catalog, selection_of
+from featurestore.compile.catalog import AnyView, Catalog, items_of, selection_of
 from featurestore.compile.report import Report
 from featurestore.errors import FeatureStoreError
 from featurestore.ir.columns import EVENT_TIMESTAMP, RESERVED
@@ -230,12 +230,13 @@ def batch_source_of(entry: Source) -> FileSource | DeltaSource | None:
 
 def inputs_of(view: BatchFeatureView) -> tuple[ViewInput, ...]:
     """Give the inputs in order, whichever of ``source`` and ``sources`` names them."""
-    return (*([view.source] if view.source is not None else []), *view.sources)
+    return (*([view.source] if view.source is not None else []), *items_of(view.sources))
 
 
 def join_keys_of(entities: Iterable[Entity]) -> tuple[FieldNode, ...]:
     """Give the join keys in order of entities, each once."""
-    keys = {name: dtype for entity in entities for name, dtype in zip(entity.join_keys, entity.dtypes, strict=False)}
+    found = [entity for entity in items_of(entities) if isinstance(entity, Entity)]
+    keys = {name: dtype for entity in found for name, dtype in zip(entity.join_keys, entity.dtypes, strict=False)}
     return tuple(FieldNode(name=name, dtype=dtype) for name, dtype in keys.items())
 
 

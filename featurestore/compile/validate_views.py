@@ -18,7 +18,7 @@ from featurestore.compile.validate_transformations import check_transformation
 from featurestore.intervals import EPOCH, show_duration
 from featurestore.ir.columns import EVENT_TIMESTAMP
 from featurestore.ir.schedule import PeriodSchedule, parse_schedule
-from featurestore.spec.dtypes import show_dtype
+from featurestore.spec.dtypes import DType, show_dtype
 from featurestore.spec.feature_view import BatchFeatureView, OnDemandFeatureView, Schedule, StreamFeatureView, ViewInput
 from featurestore.spec.prediction import PredictionView
 from featurestore.spec.selection import FeatureSelection
@@ -180,15 +180,16 @@ def _check_keys(view: BatchFeatureView, owner: str, columns: Iterable[Any] | Non
         return
     types = {column.name: column.dtype for column in columns}
     for key in join_keys_of(view.entities):
+        wanted: object = key.dtype  # an entity's wrongly typed dtypes are told there
         if key.name not in types:
             report.add(
                 view, f"{owner} lacks the join key: {unknown('column', key.name, set(types) - {EVENT_TIMESTAMP})}"
             )
-        elif not is_lossless(types[key.name], key.dtype):
+        elif isinstance(wanted, DType) and not is_lossless(types[key.name], wanted):
             report.add(
                 view,
                 f"join key {key.name!r} has type {show_dtype(types[key.name])} in {owner} and "
-                f"{show_dtype(key.dtype)} in its entity; give the entity dtypes=[...] that match the data",
+                f"{show_dtype(wanted)} in its entity; give the entity dtypes=[...] that match the data",
             )
 
 

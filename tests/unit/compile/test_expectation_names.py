@@ -9,7 +9,7 @@ from pathlib import Path
 from featurestore.compile.expectation_names import EXPECTATION_NAMES
 
 NOT_REGISTERED = {"expect_multicolumn_values_to_be_unique"}
-"""Imported there, but unknown to the package's own registry: expect_compound_columns_to_be_unique is its name now."""
+"""Imported there, but unknown to the package's own registry."""
 
 
 def test_the_list_is_that_of_the_installed_package() -> None:

@@ -250,3 +250,26 @@ def test_a_view_over_a_view_reads_its_features() -> None:
     manifest = compile_objects(child).manifest
     assert manifest.parents(manifest.views["child"]) == ("pages",)
     assert manifest.views["child"].start == START
+
+
+def test_wrongly_typed_options_hide_no_other_problem() -> None:
+    bare = view_definition(name="bare", entities=user_entity())
+    nothing = view_definition(name="nothing", sources=3)
+    words = view_definition(name="words", source="clicks", schema=["page"])
+    number = view_definition(name=4)
+    untyped = Entity(name="untyped", join_keys=["user_id"], dtypes=["int64"])  # type: ignore[list-item]
+    keyed = view_definition(name="keyed", entities=[untyped], per="day")
+    child = view_definition(name="child", source=bare, ttl=-DAY)
+    with pytest.raises(DefinitionError) as raised:
+        compile_objects(bare, nothing, words, number, keyed, child)
+    told = {(problem.object.rpartition(" ")[2], problem.message.partition("=")[0]) for problem in raised.value.problems}
+    assert told == {
+        ("'bare'", "entities"),
+        ("'nothing'", "sources"),
+        ("'words'", "source"),
+        ("'words'", "schema"),
+        ("4", "name"),
+        ("'untyped'", "dtypes"),
+        ("'keyed'", "per"),
+        ("'child'", "ttl"),
+    }
