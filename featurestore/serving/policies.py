@@ -29,10 +29,9 @@ def settle(
     infer: Infer | None,
 ) -> None:
     """Apply the view's policies to the rows that are stale or missing; without ``infer`` stale ones are served."""
-    needing = judged.needing()
-    if not len(needing):
+    if judged.is_fresh:
         return
-    view = plan.view
+    view, needing = plan.view, judged.needing()
     match view.on_stale:
         case "serve_stale":
             return

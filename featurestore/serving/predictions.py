@@ -104,6 +104,7 @@ class PredictionRows:
         self._now = now_us
         self._until = self._last_known(unchanged, scored_until_us)
         self.stale = self._find_stale(unchanged, awaits_scoring)
+        self.is_fresh = self.stale is None and bool(self.present.all())
         self.codes = self._first_codes()
 
     def needing(self) -> np.ndarray[Any, Any]:
@@ -216,7 +217,7 @@ class PredictionRows:
         return stale if stale.any() else None
 
     def _first_codes(self) -> np.ndarray[Any, Any]:
-        if self.stale is None and self.present.all():
+        if self.is_fresh:
             return np.zeros(len(self.present), dtype=np.int8)
         codes = np.where(self.present, np.int8(CACHED), np.int8(MISSING))
         if self.stale is not None:

@@ -106,7 +106,7 @@ class ViewRows:
         rules = self._rules
         if rules.limit is None and rules.emptied_limit is None:
             return None
-        if self._is_young() or self._is_held():
+        if self._is_held() or self._is_young():
             return None
         if rules.limit is not None:
             expired = self.age_us > rules.limit
