@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +16,12 @@ from rich.table import Table
 
 from featurestore.intervals import show_instant
 
-__all__ = ["as_json", "complain", "print_json", "print_table", "say", "stage_progress"]
+__all__ = ["as_json", "complain", "notice", "print_json", "print_table", "say", "stage_progress"]
 
-_out = Console(highlight=False, soft_wrap=True)
+_WIDTH_OF_FILES = 200
+"""Output that goes to a file or a pipe is not folded at a terminal's width."""
+
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_OF_FILES)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 as_json = click.option("--json", "json_output", is_flag=True, help="Print one JSON document.")
@@ -25,6 +29,11 @@ as_json = click.option("--json", "json_output", is_flag=True, help="Print one JS
 
 def say(text: str) -> None:
     _out.print(text, markup=False)
+
+
+def notice(text: str) -> None:
+    """Say something beside the result, which stays alone on stdout."""
+    _err.print(text, markup=False)
 
 
 def complain(text: str) -> None:

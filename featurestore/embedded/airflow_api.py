@@ -56,6 +56,14 @@ class AirflowApi:
         found = self._call("GET", "/api/v2/importErrors")["import_errors"]
         return tuple(f"{error['filename']}: {error['stack_trace']}" for error in found)
 
+    def set_pool(self, name: str, slots: int, description: str) -> None:
+        """Make a pool, or change the one there is. Idempotent."""
+        pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+        if any(found["name"] == name for found in self._call("GET", "/api/v2/pools?limit=1000")["pools"]):
+            self._call("PATCH", f"/api/v2/pools/{_quoted(name)}", pool)
+        else:
+            self._call("POST", "/api/v2/pools", pool)
+
     def unpause(self, dag_id: str) -> None:
         self._call("PATCH", f"/api/v2/dags/{_quoted(dag_id)}", {"is_paused": False})
 

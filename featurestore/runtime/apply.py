@@ -72,6 +72,16 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _plan(context: RuntimeContext, compiled: CompileResult) -> Plan:
     current: Manifest | None = context.registry.current()
+    applied = {
+        (version.view, version.fingerprint): version.version
+        for view in compiled.manifest.stored_views()
+        for version in context.registry.versions(view.name)
+    }
     return build_plan(
-        current, compiled.manifest, ledger=context.ledger, now=context.clock(), warnings=compiled.warnings
+        current,
+        compiled.manifest,
+        ledger=context.ledger,
+        now=context.clock(),
+        warnings=compiled.warnings,
+        applied=applied,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from featurestore.compile.archive import archive_name
 from featurestore.compile.code import verify_code
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import CodeRef, FunctionTransformation, PredictionViewNode, StoredViewNode, ViewNode
@@ -20,14 +23,16 @@ def code_of(view: StoredViewNode, manifest: Manifest) -> tuple[CodeRef, ...]:
     return tuple(dict.fromkeys([view.model.load, *on_demand]))
 
 
-def ship_code(context: RuntimeContext, view: StoredViewNode) -> None:
-    """Check the code's digests against the manifest, and give Spark's workers the definitions zip that was applied."""
-    references = code_of(view, context.manifest)
+def ship_code(context: RuntimeContext, references: Sequence[CodeRef]) -> None:
+    """Check the code's digests against the manifest, and give Spark's workers the definitions zip that was applied.
+
+    StateError when the code in the repo is not what was applied.
+    """
     if not references:
         return
     for reference in references:
         verify_code(reference, repo=context.settings.repo)
-    archive = context.settings.state_path / "code" / f"{context.manifest.code}.zip"
+    archive = context.settings.state_path / "code" / archive_name(context.manifest.code)
     if archive.name not in context.shipped:
         context.spark.sparkContext.addPyFile(str(archive))
         context.shipped.add(archive.name)

@@ -11,11 +11,12 @@ from featurestore.intervals import Interval
 from featurestore.ir.nodes import StoredViewNode, ViewNode
 from featurestore.plan.readiness import raw_sources
 from featurestore.plan.stages import ComputeStage
-from featurestore.runtime.code import ship_code
+from featurestore.runtime.code import code_of, ship_code
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.readiness import wait_reasons
 from featurestore.runtime.results import IntervalResult
-from featurestore.runtime.run import Claim, Computed, run_interval
+from featurestore.runtime.run import Computed, run_interval
+from featurestore.stores.base import Claim
 
 __all__ = ["compute_interval", "pinned_parents", "refuse_unready"]
 
@@ -24,7 +25,7 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage) -> IntervalRe
     """Compute, check and commit one step; InputNotReady says what it waits for."""
     view = context.manifest.views[stage.view]
     refuse_unready(context, view, stage.interval)
-    ship_code(context, view)
+    ship_code(context, code_of(view, context.manifest))
     pins = _pin_sources(context, view)
     inputs: dict[str, Any] = {
         "sources": {name: dict(pin.state) for name, pin in pins.items()},

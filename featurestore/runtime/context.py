@@ -94,6 +94,7 @@ class RuntimeContext:
 
         return SparkEngine(
             self.spark,
+            sources=lambda name: self.manifest.sources[name],
             resolve=self.settings.absolute,
             parents=lambda name: self.offline.standing(self.manifest.stored_view(name)),
         )

@@ -131,5 +131,5 @@ def describe_error(error: Exception) -> dict[str, Any]:
         described |= {name: value for name, value in error.context.items() if name not in described}
     if isinstance(error, GateRefused) and error.failures:
         first = error.failures[0]
-        described |= {"rule": first.get("rule"), "sample": first.get("sample"), "report": error.report}
+        described |= {"rule": first.get("expectation"), "sample": first.get("sample"), "report": error.report}
     return described

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from featurestore.errors import ExitCode, GateRefused, IntervalBusy
 from featurestore.intervals import Interval
-from featurestore.ir.columns import table_location
+from featurestore.ir.columns import COMPUTED_AT, table_location
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
@@ -143,7 +143,11 @@ def _gate(
     failures: list[Mapping[str, object]] = []
     warnings: list[str] = []
     report = ""
-    for on, frame in (("input", computed.raw), ("output", staged)):
+    checked: tuple[tuple[Literal["input", "output"], DataFrame | None], ...] = (
+        ("input", computed.raw),
+        ("output", staged),
+    )
+    for on, frame in checked:
         rules = tuple(rule for rule in view.expectations if rule.on == on)
         if not rules or frame is None:
             continue
@@ -176,11 +180,16 @@ def _commit(
     context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: Computed
 ) -> CommitRecord:
     """Append the rows that differ from what stands, as one Delta commit that names the run."""
+    from pyspark.sql import Observation
+    from pyspark.sql import functions as F
+
     from featurestore.engines.spark.difference import rows_to_append
 
     context.offline.ensure_table(view)
-    standing = context.offline.standing(view, within=computed.within)
+    standing = context.offline.standing(view, within=computed.within, include_deleted=True)
     rows = rows_to_append(staged, standing, view=view, created=claim.created)
+    appended = Observation("rows_appended")
+    rows = rows.withColumn(COMPUTED_AT, F.lit(context.clock())).observe(appended, F.count(F.lit(1)).alias("rows"))
     commit = CommitRecord(
         run_id=claim.run_id,
         view=view.name,
@@ -192,7 +201,8 @@ def _commit(
         inputs=claim.inputs,
         counts=dict(computed.metrics()),
     )
-    return context.offline.append(rows, view, commit, app_id=app_id(context, view, claim.interval))
+    done = context.offline.append(rows, view, commit, app_id=app_id(context, view, claim.interval))
+    return replace(done, counts={**done.counts, "rows_appended": int(appended.get["rows"])})
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import datetime
 
 from delta.exceptions import (
     ConcurrentTransactionException,
@@ -131,10 +132,18 @@ class DeltaStore:
             )
         return self._read_back(view, commit)
 
-    def standing(self, view: StoredViewNode, *, within: Interval | None = None) -> DataFrame:
+    def standing(
+        self,
+        view: StoredViewNode,
+        *,
+        within: Interval | None = None,
+        created_until: datetime | None = None,
+        include_deleted: bool = False,
+    ) -> DataFrame:
         """Read the rows that count: of several with one event time the one created last, unless it says deleted.
 
-        Columns: keys, event_timestamp, created_timestamp, stored features. ``within`` bounds event times.
+        Columns: keys, event_timestamp, created_timestamp, stored features; with ``include_deleted`` also is_deleted,
+        and deletions stay. ``within`` bounds event times; ``created_until`` leaves out later statements.
         """
         keys = [key.name for key in view.join_keys]
         values = [feature.name for feature in stored_features(view)]
@@ -142,9 +151,14 @@ class DeltaStore:
         if within is not None:
             at = F.col(EVENT_TIMESTAMP)
             rows = rows.where((at >= F.lit(within.start)) & (at < F.lit(within.end)))
+        if created_until is not None:
+            rows = rows.where(F.col(CREATED_TIMESTAMP) <= F.lit(created_until))
         newest = Window.partitionBy(*map(quote, keys), EVENT_TIMESTAMP).orderBy(F.col(CREATED_TIMESTAMP).desc())
-        ranked = rows.withColumn(_RANK, F.row_number().over(newest)).where((F.col(_RANK) == 1) & ~F.col(IS_DELETED))
-        return ranked.select(*map(quote, [*keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *values]))
+        ranked = rows.withColumn(_RANK, F.row_number().over(newest)).where(F.col(_RANK) == 1)
+        columns = [*keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *values]
+        if include_deleted:
+            return ranked.select(*map(quote, [*columns, IS_DELETED]))
+        return ranked.where(~F.col(IS_DELETED)).select(*map(quote, columns))
 
     def appended(self, view: StoredViewNode, after_version: int | None, up_to: int) -> DataFrame:
         """Read the rows that runs appended in Delta versions ``(after_version, up_to]``, all columns; None: from the start.

@@ -1,0 +1,1 @@
+from featurestore.serving.plan import *

@@ -1,0 +1,41 @@
+"""One step of a prediction view: the model over the features as of the step's end, under the run protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from featurestore.engines.spark.scoring import ScoreRequest, score
+from featurestore.intervals import Interval
+from featurestore.plan.stages import ScoreStage
+from featurestore.runtime.code import code_of, ship_code
+from featurestore.runtime.compute import pinned_parents, refuse_unready
+from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.results import IntervalResult
+from featurestore.runtime.run import Computed, run_interval
+from featurestore.stores.base import Claim
+
+__all__ = ["score_interval"]
+
+
+def score_interval(context: RuntimeContext, stage: ScoreStage) -> IntervalResult:
+    """Score, check and commit one step; InputNotReady says what it waits for."""
+    manifest = context.manifest
+    view = manifest.prediction_views[stage.view]
+    refuse_unready(context, view, stage.interval)
+    ship_code(context, code_of(view, manifest))
+    parents = [manifest.stored_view(name) for name in manifest.parents(view)]
+    inputs: dict[str, Any] = {"sources": {}, "views": pinned_parents(context, view)}
+
+    def compute(claim: Claim) -> Computed:
+        request = ScoreRequest(
+            view=view,
+            manifest=manifest,
+            step_end=stage.interval.end,
+            created=claim.created,
+            tables={parent.name: context.offline.rows(parent) for parent in parents},
+            coverage={parent.name: context.ledger.coverage(parent.name, parent.version) for parent in parents},
+        )
+        end = stage.interval.end
+        return Computed(rows=score(request), within=Interval(end, end + end.resolution))
+
+    return run_interval(context, view, stage.interval, inputs=inputs, compute=compute, repair=stage.repair)
