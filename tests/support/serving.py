@@ -33,6 +33,7 @@ from featurestore.serving.client import OnlineClient
 from featurestore.serving.manifests import FixedManifests
 from featurestore.spec.aggregation import AggregationFunction
 from featurestore.spec.dtypes import Array, Bool, Float64, Int64, String, Timestamp
+from featurestore.stores.base import OnlineStore, WriteCount
 from featurestore.stores.memory import MemoryOnlineStore
 from tests.support.nodes import aggregate_view, manifest_of, plain_view, prediction_view
 
@@ -125,21 +126,41 @@ class Clock:
         return self.now
 
 
-class CountingStore(MemoryOnlineStore):
-    """Counts round trips."""
+class CountingStore:
+    """Counts the round trips to another store."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock=clock)
+    def __init__(self, inner: OnlineStore) -> None:
+        self._inner = inner
         self.reads: list[int] = []
         self.writes = 0
 
     def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
         self.reads.append(len(keys))
-        return super().read(keys, deadline=deadline)
+        return self._inner.read(keys, deadline=deadline)
 
-    def write_if_newer(self, pairs: Any, *, expire_at_ms: Any = None) -> Any:
+    def write_if_newer(
+        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
+    ) -> WriteCount:
         self.writes += 1
-        return super().write_if_newer(pairs, expire_at_ms=expire_at_ms)
+        return self._inner.write_if_newer(pairs, expire_at_ms=expire_at_ms)
+
+    def put_record(self, key: bytes, value: bytes) -> None:
+        self._inner.put_record(key, value)
+
+    def replace_record(self, key: bytes, expected: bytes | None, value: bytes) -> bool:
+        return self._inner.replace_record(key, expected, value)
+
+    def delete(self, keys: Sequence[bytes]) -> int:
+        return self._inner.delete(keys)
+
+    def time_micros(self) -> int:
+        return self._inner.time_micros()
+
+    def project_id(self, name: str) -> int:
+        return self._inner.project_id(name)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class World:
@@ -154,7 +175,7 @@ class World:
     ) -> None:
         self.manifest: Manifest = manifest_of(*views, project=PROJECT, **manifest)
         self.clock = Clock()
-        self.store = store or CountingStore(self.clock)
+        self.store = store or CountingStore(MemoryOnlineStore(clock=self.clock))
         self.pointer = Pointer(
             project=PROJECT,
             project_id=1,

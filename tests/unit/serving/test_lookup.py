@@ -220,7 +220,7 @@ class FlippingStore(CountingStore):
 
 def test_a_version_switch_during_a_request_is_read_again_once() -> None:
     old, new = user_data(), user_data(version=2, storage_id=12, fingerprint="new")
-    store = FlippingStore(Clock())
+    store = FlippingStore(MemoryOnlineStore(clock=Clock()))
     world = World(new, older=(old,), store=store)
     world.put(old, 1, {"click_through_rate": 0.1})
     world.put(new, 1, {"click_through_rate": 0.2})

@@ -11,6 +11,7 @@ from featurestore.errors import InferenceFailed, OnlineStoreUnavailable, StalePr
 from featurestore.intervals import to_micros
 from featurestore.ir.nodes import CodeRef, ModelNode, PredictionViewNode
 from featurestore.spec.dtypes import Int64
+from featurestore.stores.memory import MemoryOnlineStore
 from tests.support.serving import NOW, Clock, CountingStore, World, field, ref, scores, user_data
 from tests.support.serving_functions import CALLS
 
@@ -256,7 +257,7 @@ class UnwritableStore(CountingStore):
 
 
 def test_a_prediction_that_cannot_be_written_back_is_given_out_all_the_same() -> None:
-    store = UnwritableStore(Clock())
+    store = UnwritableStore(MemoryOnlineStore(clock=Clock()))
     features, view = user_data(), scores()
     world = World(features, view, store=store)
     world.put(features, 1, {"click_through_rate": 0.4})
