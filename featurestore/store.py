@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from featurestore.errors import FeatureNotFound
 from featurestore.intervals import EPOCH, Interval, to_utc, utc_now
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from featurestore.plan.plan import Plan
     from featurestore.runtime.context import RuntimeContext
     from featurestore.runtime.execute import Progress
-    from featurestore.runtime.historical import RetrievalJob
+    from featurestore.runtime.retrieval_job import RetrievalJob
     from featurestore.runtime.results import JobResult
     from featurestore.serving.client import OnlineClient
     from featurestore.serving.response import OnlineResponse
@@ -168,7 +168,7 @@ class FeatureStore:
         *,
         full_feature_names: bool = False,
         created_before_event: bool = False,
-        availability: str = "event",
+        availability: Literal["event", "scheduled", "actual"] = "event",
         allow_missing: bool = False,
     ) -> RetrievalJob:
         """Join features to the rows of ``entity_df`` as they were at each row's ``event_timestamp``.
@@ -196,11 +196,11 @@ class FeatureStore:
 
         return read_view(self.runtime, view, start, end, as_of)
 
-    def teardown(self) -> None:
-        """Delete the project's online rows, view tables, ledger and registry entries."""
+    def teardown(self) -> dict[str, int]:
+        """Delete the project's online rows, view tables and ledger; give the number of online rows by view."""
         from featurestore.runtime.teardown import teardown
 
-        teardown(self.runtime)
+        return teardown(self.runtime)
 
     # Parts, opened when first used
 

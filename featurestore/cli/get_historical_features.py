@@ -52,5 +52,5 @@ def command(
     elif json_output:
         print_json(table.to_pylist())
     else:
-        print_table(table.column_names, (row.values() for row in table.slice(0, _SHOWN_ROWS).to_pylist()))
+        print_table(table.column_names, (list(row.values()) for row in table.slice(0, _SHOWN_ROWS).to_pylist()))
         say(f"{table.num_rows:,} rows" + (f", the first {_SHOWN_ROWS} shown" if table.num_rows > _SHOWN_ROWS else ""))

@@ -23,7 +23,7 @@ def command(ctx: click.Context, kind: str, json_output: bool) -> None:
     if json_output:
         print_json(rows)
     elif rows:
-        print_table(list(rows[0]), [row.values() for row in rows])
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _rows(manifest: Manifest, kind: str) -> list[dict[str, Any]]:

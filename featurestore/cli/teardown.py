@@ -18,5 +18,5 @@ def command(ctx: click.Context, yes: bool) -> None:
     if not yes:
         click.confirm(f"Delete all that project {store.settings.project} has stored?", abort=True)
     ensure_redis(store.settings)
-    for line in store.teardown():
-        say(line)
+    for view, rows in store.teardown().items():
+        say(f"{view}: table, ledger and {rows:,} online rows deleted")

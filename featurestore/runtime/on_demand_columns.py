@@ -101,7 +101,7 @@ def _run(calls: tuple[_Call, ...], batches: Iterable[pa.RecordBatch]) -> Iterato
         yield pa.record_batch(columns)
 
 
-def _array(column: pa.Array) -> Any:
+def _array(column: Any) -> Any:
     """Give a column as NumPy, masked where it is null."""
     if column.null_count == 0 and not pa.types.is_nested(column.type):
         return column.to_numpy(zero_copy_only=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +19,12 @@ from featurestore.ir.windows import emptied_expiry, holding_counts
 from featurestore.stores.base import OnlineStore
 from featurestore.stores.online import OnlineAddress
 
-__all__ = ["PAIRS_DDL", "SENT_DDL", "PairEncoder", "client", "send_pairs"]
+__all__ = ["PAIRS_DDL", "SENT_DDL", "PairEncoder", "client", "pairs_of", "send_pairs"]
 
 PAIRS_DDL = "key binary, value binary, expire_at_ms bigint"
 SENT_DDL = "written bigint, ignored bigint, bytes bigint"
 
+_SENT_SCHEMA = pa.schema([("written", pa.int64()), ("ignored", pa.int64()), ("bytes", pa.int64())])
 _SEND_ROWS = 2_048
 _DAY_MS = 86_400_000
 
@@ -68,8 +70,11 @@ class PairEncoder:
         emptied = np.ones(len(table), np.bool_)
         for feature in view.features:
             column = table[feature.name]
-            gone = pc.equal(column, 0) if feature.name in counts else column.is_null()
-            emptied &= pc.fill_null(gone, feature.name in counts).to_numpy()
+            is_null = np.asarray(column.is_null())
+            if feature.name in counts:
+                emptied &= is_null | (np.asarray(column.fill_null(0)) == 0)
+            else:
+                emptied &= is_null
         return ~emptied
 
     def _expiry(self, event_us: np.ndarray, holds: np.ndarray | None) -> np.ndarray:
@@ -92,14 +97,17 @@ def send_pairs(address: OnlineAddress, batches: Iterable[pa.RecordBatch]) -> Ite
     for batch in batches:
         for start in range(0, len(batch), _SEND_ROWS):
             part = batch.slice(start, _SEND_ROWS)
-            keys, values = part["key"].to_pylist(), part["value"].to_pylist()
-            count = store.write_if_newer(
-                list(zip(keys, values, strict=True)), expire_at_ms=part["expire_at_ms"].to_pylist()
+            count = store.write_if_newer(pairs_of(part), expire_at_ms=np.asarray(part["expire_at_ms"]).tolist())
+            yield pa.RecordBatch.from_pylist(
+                [{"written": count.written, "ignored": count.ignored, "bytes": count.bytes_sent}], schema=_SENT_SCHEMA
             )
-            yield pa.record_batch(
-                {"written": [count.written], "ignored": [count.ignored], "bytes": [count.bytes_sent]},
-                schema=pa.schema([("written", pa.int64()), ("ignored", pa.int64()), ("bytes", pa.int64())]),
-            )
+
+
+def pairs_of(batch: pa.RecordBatch) -> list[tuple[bytes, bytes]]:
+    """Give a batch's keys and values."""
+    keys: list[bytes] = batch["key"].to_numpy(zero_copy_only=False).tolist()
+    values: list[bytes] = batch["value"].to_numpy(zero_copy_only=False).tolist()
+    return list(zip(keys, values, strict=True))
 
 
 @cache
@@ -108,5 +116,5 @@ def client(address: OnlineAddress) -> OnlineStore:
     return address.connect()
 
 
-def _micros(column: pa.ChunkedArray) -> np.ndarray:
+def _micros(column: Any) -> np.ndarray:
     return np.asarray(column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())

@@ -12,7 +12,7 @@ from featurestore.codec.value import is_newer
 from featurestore.errors import ReconciliationFailed
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
-from featurestore.runtime.pairs import client
+from featurestore.runtime.pairs import client, pairs_of
 from featurestore.stores.online import OnlineAddress
 
 if TYPE_CHECKING:
@@ -55,14 +55,16 @@ def check_pairs(address: OnlineAddress, batches: Iterable[pa.RecordBatch]) -> It
     store = client(address)
     for batch in batches:
         for start in range(0, len(batch), _READ_KEYS):
-            part = batch.slice(start, _READ_KEYS)
-            keys, values = part["key"].to_pylist(), part["value"].to_pylist()
+            pairs = pairs_of(batch.slice(start, _READ_KEYS))
+            found = store.read([key for key, _ in pairs])
             problems = [
                 problem
-                for key, sent, stored in zip(keys, values, store.read(keys), strict=True)
+                for (key, sent), stored in zip(pairs, found, strict=True)
                 if (problem := _mismatch(key, sent, stored))
             ]
-            yield pa.record_batch([[len(keys)], [len(problems)], [problems[:_SAMPLE]]], schema=_CHECKED_SCHEMA)
+            yield pa.RecordBatch.from_pylist(
+                [{"checked": len(pairs), "wrong": len(problems), "sample": problems[:_SAMPLE]}], schema=_CHECKED_SCHEMA
+            )
 
 
 def _mismatch(key: bytes, sent: bytes, stored: bytes | None) -> str | None:

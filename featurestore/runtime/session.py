@@ -28,7 +28,7 @@ def open_session(settings: Settings) -> SparkSession:
         submit = resolve_spark_submit(settings.spark_profile, repo=settings.repo)
         os.environ.update(submit.session_environment())
     session = build_session(f"featurestore {settings.project}")
-    master = session.sparkContext.master
+    master = str(session.sparkContext.master)
     if settings.registry_url.startswith("sqlite") and not master.startswith("local"):
         session.stop()
         raise StateError(

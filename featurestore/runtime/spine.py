@@ -19,9 +19,10 @@ def read_spine(context: RuntimeContext, entity_df: Any) -> DataFrame:
     """Give the spine with ``_row``: 0, 1, … in input order for frames and files; unique for Spark frames and queries."""
     from featurestore.engines.spark.historical import with_row_numbers
 
-    spine = _read(context, entity_df)
-    if not hasattr(spine, "sparkSession"):
-        spine = context.spark.createDataFrame(with_row_numbers(spine))
+    found = _read(context, entity_df)
+    spine: DataFrame = found
+    if not hasattr(found, "sparkSession"):
+        spine = context.spark.createDataFrame(with_row_numbers(found))
     if EVENT_TIMESTAMP not in spine.columns:
         problem = Problem(
             location="entity_df",
