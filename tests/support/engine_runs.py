@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +35,7 @@ __all__ = [
 
 CREATED = datetime.fromisoformat("2026-02-01T00:00:00+00:00")
 EVENTS = {"k": Int64, "ts": Timestamp, "n": Int64, "x": Float64, "s": String}
-_ARROW = {
+_ARROW: dict[DType, Any] = {
     Int64: pa.int64(),
     Float64: pa.float64(),
     String: pa.string(),
@@ -92,18 +92,23 @@ def engine_of(
     parents: Callable[[str], DataFrame] | None = None,
 ) -> SparkEngine:
     nodes = {source.name: source for source in sources}
+    no_parents: dict[str, DataFrame] = {}
     return SparkEngine(
         spark,
         sources=nodes.__getitem__,
         resolve=lambda path: str(folder / path),
-        parents=parents or {}.__getitem__,
+        parents=parents or no_parents.__getitem__,
     )
 
 
 def write_events(
-    folder: Path, rows: Sequence[Sequence[Any]], types: Mapping[str, DType] = EVENTS, *, unit: str = "us"
+    folder: Path,
+    rows: Sequence[Sequence[Any]],
+    types: Mapping[str, DType] = EVENTS,
+    *,
+    unit: Literal["us", "ns"] = "us",
 ) -> None:
-    arrow = {**_ARROW, Timestamp: pa.timestamp(unit, tz="UTC")}
+    arrow: dict[DType, Any] = {**_ARROW, Timestamp: pa.timestamp(unit, tz="UTC")}
     columns = [pa.array([row[index] for row in rows], type=arrow[dtype]) for index, dtype in enumerate(types.values())]
     pq.write_table(pa.table(dict(zip(types, columns, strict=True))), folder / "events.parquet")
 
