@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +15,21 @@ if TYPE_CHECKING:
 
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One small local Spark session; child processes see nothing of its environment."""
+    from featurestore.embedded.spark_submit import resolve_spark_submit
+    from featurestore.engines.spark.session import build_session
+
+    submit = resolve_spark_submit("test", conf={"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))})
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in submit.session_environment().items():
+            environment.setenv(name, value)
+        session = build_session("tests")
+    yield session
+    session.stop()
 
 
 @pytest.fixture(scope="session")
