@@ -161,7 +161,7 @@ class DeltaStore:
         return ranked.where(~F.col(IS_DELETED)).select(*map(quote, columns))
 
     def appended(self, view: StoredViewNode, after_version: int | None, up_to: int) -> DataFrame:
-        """Read the rows that runs appended in Delta versions ``(after_version, up_to]``, all columns; None: from the start.
+        """Read the rows appended in Delta versions ``(after_version, up_to]``, all columns; None: from the start.
 
         Compaction in between gives no rows twice.
         """
