@@ -1,0 +1,75 @@
+"""The oracle behind the engine protocol: sources are lists of rows in memory, frames are lists of rows by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from featurestore.engines.base import ComputedStep, ComputeRequest, SourcePin
+from featurestore.engines.reference.events import EventSourceNode, events_by_key
+from featurestore.engines.reference.feature_rows import FeatureRow, Predicates, aggregate_rows, plain_rows
+from featurestore.intervals import Interval
+from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from featurestore.ir.nodes import Passthrough, SourceInput, SourceNode, ViewNode
+
+__all__ = ["Frame", "ReferenceEngine"]
+
+Frame: TypeAlias = list[Mapping[str, Any]]
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceEngine:
+    """Computes plain and aggregate views over rows given by source name, columns under their names in views.
+
+    ``predicates`` says in Python what each ``where=`` of the views says in SQL.
+    """
+
+    sources: Mapping[str, EventSourceNode]
+    rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    predicates: Predicates = field(default_factory=dict)
+
+    def pin(self, source: SourceNode) -> SourcePin:
+        """Name the present state: how many rows there are, as rows are only ever added."""
+        return SourcePin(source=source.name, kind="memory", state={"rows": len(self.rows[source.name])})
+
+    def compute(self, request: ComputeRequest) -> ComputedStep[Frame]:
+        """Compute the rows of one run; TypeError for a view with user code."""
+        view, interval = request.view, request.interval
+        source = self.sources[_only_source(view)]
+        pin = request.pins.get(source.name)
+        read = list(self.rows[source.name])[: None if pin is None else pin.state["rows"]]
+        events = events_by_key(view, source, read)
+        if view.is_aggregate:
+            rows = aggregate_rows(
+                view, events, interval, first=request.first, created=request.created, predicates=self.predicates
+            )
+            event_range = Interval(interval.start + _MICROSECOND, interval.end + _MICROSECOND)
+        else:
+            rows, event_range = plain_rows(view, events, interval, created=request.created), interval
+        return ComputedStep(
+            rows=[_columns(view, row) for row in rows],
+            raw=[row for row in read if row[source.timestamp_field or ""] in interval],
+            event_range=event_range,
+            metrics=lambda: {"rows": len(rows)},
+        )
+
+
+def _columns(view: ViewNode, row: FeatureRow) -> Mapping[str, Any]:
+    return {
+        **{key.name: value for key, value in zip(view.join_keys, row.key, strict=True)},
+        EVENT_TIMESTAMP: row.event_timestamp,
+        CREATED_TIMESTAMP: row.created_timestamp,
+        **{feature.name: value for feature, value in zip(view.features, row.values, strict=True)},
+    }
+
+
+def _only_source(view: ViewNode) -> str:
+    match view.inputs:
+        case (SourceInput(source=name),) if view.is_aggregate or isinstance(view.transformation, Passthrough):
+            return name
+        case _:
+            raise TypeError(f"view {view.name!r} has user code or other views as inputs; the oracle runs neither")
