@@ -66,9 +66,8 @@ def _build_spark(java: JavaHome, staged: Path, archive: Path) -> str:
     """Run the training job and dump the classes it loaded on exit; give the problem, if any."""
     made = staged / "spark.jsa"
     base = base_archive_path(java)
-    options = ("-XX:TieredStopAtLevel=1", f"-XX:ArchiveClassesAtExit={made}", *QUIET_JVM)
-    if base is not None:
-        options += (f"-XX:SharedArchiveFile={base}",)
+    under = (f"-XX:SharedArchiveFile={base}",) if base is not None else ()
+    options = ("-XX:TieredStopAtLevel=1", f"-XX:ArchiveClassesAtExit={made}", *under, *QUIET_JVM)
     submit = resolve_spark_submit("local", use_archive=False, driver_options=options)
     command = submit.command(_TRAINING, str(staged / "tables"))
     return _run(command, made, archive, environment=submit.process_environment(), cwd=staged)

@@ -92,7 +92,8 @@ def _download(jar: DeltaJar, folder: Path) -> None:
         if digest != jar.sha256:
             raise ToolMissing(
                 f"{jar.file_name} from {url} was refused: its SHA-256 is {digest} ({size} bytes), "
-                f"expected {jar.sha256}; nothing was kept. Check FEATURESTORE_MAVEN_MIRROR, or put the right file at {target}",
+                f"expected {jar.sha256}; nothing was kept. Check FEATURESTORE_MAVEN_MIRROR, "
+                f"or put the right file at {target}",
                 url=url,
                 found=digest,
                 expected=jar.sha256,

@@ -51,7 +51,9 @@ def find_tools(*, fetch: bool = False) -> Iterator[Tool]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print one line per tool and build the class-data archive if asked; the exit code says whether all were found."""
     parser = argparse.ArgumentParser(prog="python -m featurestore.embedded.setup", description=__doc__)
-    parser.add_argument("--archive", action="store_true", help="also build the archive that makes local Spark start faster")
+    parser.add_argument(
+        "--archive", action="store_true", help="also build the archive that makes local Spark start faster"
+    )
     options = parser.parse_args(arguments)
     started = time.monotonic()
     problems = 0
@@ -117,7 +119,9 @@ def _airflow() -> Tool:
     except PackageNotFoundError:
         spec, found = None, ""
     if spec is None or spec.origin is None:
-        raise ToolMissing("apache-airflow is not installed in this Python; install it: pip install 'featurestore[airflow]'")
+        raise ToolMissing(
+            "apache-airflow is not installed in this Python; install it: pip install 'featurestore[airflow]'"
+        )
     return Tool(name="airflow", version=found, origin="package", path=str(Path(spec.origin).parent))
 
 
