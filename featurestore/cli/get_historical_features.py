@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -32,7 +33,7 @@ def command(
     spine: str,
     features: tuple[str, ...],
     service: str | None,
-    availability: str,
+    availability: Literal["event", "scheduled", "actual"],
     allow_missing: bool,
     output: Path | None,
     json_output: bool,

@@ -1,0 +1,1 @@
+"""From feature references to rows to read and values to compute: the same for lookups and for training sets."""

@@ -72,7 +72,7 @@ class PairEncoder:
             column = table[feature.name]
             is_null = np.asarray(column.is_null())
             if feature.name in counts:
-                emptied &= is_null | (np.asarray(column.fill_null(0)) == 0)
+                emptied &= is_null | (np.nan_to_num(np.asarray(column, dtype=np.float64)) == 0)
             else:
                 emptied &= is_null
         return ~emptied

@@ -50,7 +50,9 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         point_to(context, view, covered_until)
         return PublicationResult(sent=0, ignored=0, bytes_sent=0)
 
-    encoder = PairEncoder(project_id=project_id, view=view, now_ms=to_micros(context.clock()) // 1000)
+    # Expiry happens by the store's clock; a replay's clock may lie far behind it.
+    now_us = max(to_micros(context.clock()), context.online.time_micros())
+    encoder = PairEncoder(project_id=project_id, view=view, now_ms=now_us // 1000)
     appended = context.offline.appended(view, marker.delta_version if marker else None, latest)
     pairs = _newest_rows(appended, view).mapInArrow(partial(_encode, encoder), PAIRS_DDL).persist()
     try:

@@ -42,7 +42,7 @@ class RetrievalJob:
         import pyarrow as pa
 
         table = self.to_arrow()
-        nullable = {
+        nullable: dict[Any, Any] = {
             pa.int32(): pd.Int32Dtype(),
             pa.int64(): pd.Int64Dtype(),
             pa.bool_(): pd.BooleanDtype(),

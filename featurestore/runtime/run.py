@@ -94,6 +94,8 @@ def run_interval(
     Raises IntervalBusy while another owner's lease lives, GateRefused when a critical expectation fails, and
     whatever the computation raises; the ledger has the reason in each case.
     """
+    from featurestore.engines.spark.worker_errors import raised_in_worker
+
     claim = context.ledger.claim(
         view.name,
         view.version,
@@ -110,7 +112,8 @@ def run_interval(
         reach(FaultPoint.CLAIMED)
         with clock.phase("compute"):
             computed = compute(claim)
-            staged = context.offline.write_staging(computed.rows, claim.run_id, view)
+            with raised_in_worker():
+                staged = context.offline.write_staging(computed.rows, claim.run_id, view)
         reach(FaultPoint.COMPUTED)
         with clock.phase("gate"):
             warnings = _gate(context, view, claim, staged, computed)

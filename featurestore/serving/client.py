@@ -16,10 +16,10 @@ from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_ent
 from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.serving.inference import Inference, LocalModels, Predictor
 from featurestore.serving.manifests import ManifestSource, StoredManifests
-from featurestore.serving.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
+from featurestore.retrieval.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
 from featurestore.serving.policies import settle
 from featurestore.serving.predictions import PredictionRows
-from featurestore.serving.request import Features
+from featurestore.retrieval.planner import Features
 from featurestore.serving.response import OnlineResponse, OutputColumn
 from featurestore.serving.rows import ViewRows
 from featurestore.serving.snapshot import BoundPlan, Snapshot
@@ -103,6 +103,10 @@ class OnlineClient:
                     raise
         snapshot = self._snapshot or self._take_snapshot(ends)
         return snapshot, snapshot.bound(features, full_names)
+
+    def close(self) -> None:
+        """Close the store's connections."""
+        self._store.close()
 
     def _take_snapshot(self, ends: float | None) -> Snapshot:
         record = self._store.read([self._pointer_key], deadline=_left(ends))[0]

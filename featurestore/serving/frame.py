@@ -12,7 +12,7 @@ from featurestore.ir.nodes import CodeRef
 from featurestore.ondemand.arrays import Column, ValueMismatch, python_values, read_column
 from featurestore.ondemand.functions import run_on_demand
 from featurestore.serving.entity_rows import EntityColumns
-from featurestore.serving.plan import (
+from featurestore.retrieval.plan import (
     Argument,
     ComputedArgument,
     OnDemandCall,

@@ -16,7 +16,7 @@ from featurestore.ir.nodes import ModelNode, PredictionViewNode
 from featurestore.ondemand.arrays import Column, ValueMismatch, function_input, python_values, take_column
 from featurestore.ondemand.functions import check_outputs, resolve
 from featurestore.serving.frame import CodeCheck, Frame
-from featurestore.serving.plan import PredictionPlan
+from featurestore.retrieval.plan import PredictionPlan
 from featurestore.serving.predictions import LiveRows, PredictionRows
 from featurestore.stores.base import OnlineStore
 

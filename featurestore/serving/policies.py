@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from featurestore.errors import InferenceFailed, StalePrediction
-from featurestore.serving.plan import PredictionPlan
+from featurestore.retrieval.plan import PredictionPlan
 from featurestore.serving.predictions import FAILED, MISSING, STALE, LiveRows, PredictionRows
 from featurestore.serving.rows import ViewRows
 

@@ -15,7 +15,7 @@ from featurestore.intervals import from_micros
 from featurestore.ir.columns import INPUTS_DIGEST
 from featurestore.ir.nodes import PredictionViewNode
 from featurestore.ondemand.arrays import Column, python_values
-from featurestore.serving.plan import PredictionPlan
+from featurestore.retrieval.plan import PredictionPlan
 from featurestore.serving.rows import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT, ViewRows
 
 __all__ = ["LiveRows", "PredictionAnswer", "PredictionColumn", "PredictionRows", "PredictionStatus"]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 from featurestore.intervals import to_utc
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["greatest_timestamp"]
 
@@ -55,15 +52,19 @@ def _of_files(source: FileSourceNode, path: str, column: str) -> datetime | None
     filesystem, inner = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
     if filesystem.get_file_info(inner).type == fs.FileType.NotFound:
         return None
-    dataset = ds.dataset(inner, filesystem=filesystem, format=source.format)
+    formats: dict[str, ds.FileFormat] = {
+        "parquet": ds.ParquetFileFormat(),
+        "csv": ds.CsvFileFormat(),
+        "json": ds.JsonFileFormat(),
+    }
+    dataset = ds.dataset(inner, filesystem=filesystem, format=formats[source.format])
     return _greatest(dataset.to_table(columns=[column])[column])
 
 
-def _greatest(values: pa.ChunkedArray) -> datetime | None:
+def _greatest(values: Any) -> datetime | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not pa.types.is_timestamp(values.type):
-        values = values.cast(pa.timestamp("us", "UTC"))
-    greatest = pc.max(values.cast(pa.timestamp("us", values.type.tz), safe=False)).as_py()
-    return None if greatest is None else to_utc(greatest)
+    micros = values.cast(pa.timestamp("us"), safe=False) if pa.types.is_timestamp(values.type) else values
+    greatest = pc.max(micros.cast(pa.timestamp("us"))).as_py()
+    return to_utc(greatest) if isinstance(greatest, datetime) else None

@@ -32,11 +32,12 @@ class WindowRow:
 def aggregate(node: AggregationNode, rows: Sequence[WindowRow]) -> Any:
     """Compute one feature over a window's rows, given in any order; no rows give 0 for counts, else None.
 
-    A count without column takes rows whose value is anything but None. OverflowError where an integer sum does not
-    fit int64, or a decimal sum its type; ValueError where there are more distinct values than ``limit``.
+    A count without column takes rows whose value is anything but None. -0.0 is read as 0.0. OverflowError
+    where an integer sum does not fit int64, or a decimal sum its type; ValueError where there are more distinct values
+    than ``limit``.
     """
     ordered = sorted((row for row in rows if row.value is not None), key=_tie_rule)
-    values = [row.value for row in ordered]
+    values = [_read(row.value) for row in ordered]
     if not values and node.function not in _COUNTS:
         return None
     return _as_dtype(_compute(node, values), node.dtype)
@@ -46,7 +47,11 @@ _COUNTS = (AggregationFunction.COUNT, AggregationFunction.COUNT_DISTINCT, Aggreg
 
 
 def _tie_rule(row: WindowRow) -> tuple[Any, ...]:
-    return (row.timestamp, rank(row.created), rank(row.value))
+    return (row.timestamp, rank(row.created), rank(_read(row.value)))
+
+
+def _read(value: Any) -> Any:
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def _compute(node: AggregationNode, values: list[Any]) -> Any:

@@ -81,7 +81,7 @@ def holds(view: ViewNode, row: FeatureRow) -> bool:
 
 
 def _statement_order(row: FeatureRow) -> tuple[Any, ...]:
-    return (row.created_timestamp, not row.is_deleted, rank(row.values))
+    return (row.created_timestamp, row.is_deleted, rank(row.values))
 
 
 def _available_from(view: ViewNode, row: FeatureRow) -> datetime:

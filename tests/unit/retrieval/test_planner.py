@@ -7,8 +7,8 @@ import pytest
 from featurestore.errors import FeatureNameCollision, FeatureNotFound
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import ServiceNode
-from featurestore.serving.plan import OnDemandOutput, PredictionOutput, RequestArgument, StoredArgument, StoredOutput
-from featurestore.serving.request import plan_request
+from featurestore.retrieval.plan import OnDemandOutput, PredictionOutput, RequestArgument, StoredArgument, StoredOutput
+from featurestore.retrieval.planner import plan_request
 from featurestore.spec.dtypes import Int64
 from tests.support.nodes import manifest_of
 from tests.support.serving import field, flags, recency, ref, scores, user_data
