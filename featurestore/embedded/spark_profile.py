@@ -27,12 +27,8 @@ class SparkProfile:
 
     @property
     def master(self) -> str:
-        """The cluster to run on; without ``spark.master`` the driver's own process, as spark-submit does."""
-        return self.entries.get("spark.master", "local[*]")
-
-    @property
-    def is_local(self) -> bool:
-        return self.master.startswith("local")
+        """Where to run: ``local[2]``, ``yarn``, ``spark://…``; empty when the file leaves it to the caller."""
+        return self.entries.get("spark.master", "")
 
 
 def packaged_spark_conf() -> Path:

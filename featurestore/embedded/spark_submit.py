@@ -15,7 +15,7 @@ from featurestore.embedded.delta_jars import delta_jars
 from featurestore.embedded.java import JavaHome, resolve_java_home
 from featurestore.embedded.process import child_environment
 from featurestore.embedded.spark_profile import SparkProfile, read_spark_profile
-from featurestore.errors import ToolMissing
+from featurestore.errors import SettingsError, ToolMissing
 from featurestore.settings import environment
 
 __all__ = ["SparkSubmit", "resolve_spark_submit", "spark_home"]
@@ -67,17 +67,19 @@ def resolve_spark_submit(
 ) -> SparkSubmit:
     """Resolve Java, jars and profile; ``conf`` adds Spark settings over the profile's.
 
+    A local master gets the jars on its class path and this Python; a cluster gets them sent along with the job.
     Fetches the Delta jars when the cache lacks them. Raises ToolMissing or SettingsError.
     """
     chosen = read_spark_profile(profile, repo=repo)
+    settings = dict(conf or {})
+    is_local = _master(chosen, settings).startswith("local")
     home = spark_home()
     java = resolve_java_home()
-    settings = dict(conf or {})
     options = [f"-Dlog4j2.configurationFile={chosen.log_config.as_uri()}", *driver_options]
     if not any(name in chosen.entries or name in settings for name in _JAR_SETTINGS):
         jars = delta_jars()
-        settings |= _jar_settings(jars, chosen)
-        if chosen.is_local and use_archive:
+        settings |= _jar_settings(jars, is_local=is_local)
+        if is_local and use_archive:
             options += archive_options(java, spark_home=home, spark_version=version("pyspark"), jars=jars)
     given = settings.get(_DRIVER_OPTIONS, chosen.entries.get(_DRIVER_OPTIONS, ""))
     settings[_DRIVER_OPTIONS] = " ".join(filter(None, (given, *options)))
@@ -88,24 +90,35 @@ def resolve_spark_submit(
             str(chosen.path),
             *(part for name in sorted(settings) for part in ("--conf", f"{name}={settings[name]}")),
         ),
-        environment=_environment(chosen, home, java),
+        environment=_environment(chosen, home, java, is_local=is_local),
         profile=chosen,
         java=java,
     )
 
 
-def _jar_settings(jars: tuple[Path, ...], profile: SparkProfile) -> dict[str, str]:
-    """Local: on the class path, so that no copy is made; on a cluster: sent along with the job."""
-    if profile.is_local:
+def _master(profile: SparkProfile, settings: Mapping[str, str]) -> str:
+    """Without a master spark-submit would quietly run a cluster's job on this machine."""
+    master = settings.get("spark.master") or profile.master
+    if not master:
+        raise SettingsError(
+            f"spark profile {profile.name!r}: {profile.path} sets no spark.master; copy the file to the project's "
+            "spark_conf/ and set it there: local[2], yarn, spark://host:7077 or k8s://https://host:port",
+            profile=profile.name,
+        )
+    return master
+
+
+def _jar_settings(jars: tuple[Path, ...], *, is_local: bool) -> dict[str, str]:
+    if is_local:
         class_path = ":".join(str(jar) for jar in jars)
         return {_DRIVER_CLASS_PATH: class_path, _EXECUTOR_CLASS_PATH: class_path}
     return {"spark.jars": ",".join(jar.as_uri() for jar in jars)}
 
 
-def _environment(profile: SparkProfile, home: Path, java: JavaHome) -> dict[str, str]:
+def _environment(profile: SparkProfile, home: Path, java: JavaHome, *, is_local: bool) -> dict[str, str]:
     """PYSPARK_PYTHON must be this Python where the workers are local; a cluster's may be named by the caller."""
     variables = {"SPARK_HOME": str(home), "JAVA_HOME": str(java.home), "PYSPARK_DRIVER_PYTHON": sys.executable}
-    if profile.is_local:
+    if is_local:
         return {**variables, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     if "spark.pyspark.python" in profile.entries:
         return variables
