@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,7 +12,9 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from featurestore import FeatureStore
     from featurestore.embedded.redis_server import RedisServer
+    from tests.support.project import Clock, Project
 
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
@@ -41,3 +44,25 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def project_maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Project]]:
+    """Make projects on disk (``make_project``'s options); their Redis servers end with the module."""
+    from tests.support.project import make_project
+
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Project:
+            project = make_project(tmp_path_factory.mktemp("project") / "repo", **options)
+            stack.callback(project.redis.stop)
+            return project
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def store_opener(spark: SparkSession) -> Iterator[Callable[[Project, Clock], FeatureStore]]:
+    """Open stores that share the suite's Spark session; they are closed with the module."""
+    with ExitStack() as stack:
+        yield lambda project, clock: stack.enter_context(project.open(clock, spark))
