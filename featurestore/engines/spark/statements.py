@@ -16,7 +16,13 @@ from featurestore.intervals import Coverage
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_TIMESTAMP, IS_DELETED, stored_features
 from featurestore.ir.ddl import quote
 from featurestore.ir.inputs import key_columns
-from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
+from featurestore.ir.nodes import (
+    FunctionTransformation,
+    PredictionViewNode,
+    SqlTransformation,
+    StoredViewNode,
+    ViewNode,
+)
 from featurestore.ir.windows import emptied_expiry, holding_counts
 
 __all__ = ["PUBLISHED_AT", "Availability", "HistoricalLookup", "Statements", "statements"]
@@ -123,12 +129,27 @@ def _counts_from(lookup: HistoricalLookup) -> Column:
         case "event":
             counts = event
         case "scheduled":
-            is_on_grid = isinstance(view, PredictionViewNode) or view.is_aggregate
-            end = event if is_on_grid or view.schedule is None else step_end(event, view.schedule)
-            counts = _plus(end, view.data_delay)
+            counts = _plus(_scheduled(view), view.data_delay)
         case "actual":
             counts = F.col(PUBLISHED_AT)
     return F.greatest(counts, F.col(CREATED_TIMESTAMP)) if lookup.created_before_event else counts
+
+
+def _scheduled(view: StoredViewNode) -> Column:
+    """Give the end of the step that made the row.
+
+    An aggregate's event time is that already, and so is that of a query or function that gives no time of its own:
+    such a row was first stated at its event time plus ``data_delay``, one with a time of its own after its step's end.
+    """
+    event = F.col(EVENT_TIMESTAMP)
+    if isinstance(view, PredictionViewNode) or view.is_aggregate or view.schedule is None:
+        return event
+    end = step_end(event, view.schedule)
+    if not isinstance(view.transformation, SqlTransformation | FunctionTransformation):
+        return end
+    same = Window.partitionBy(*(F.col(quote(key.name)) for key in view.join_keys), EVENT_TIMESTAMP)
+    first_stated = F.min(CREATED_TIMESTAMP).over(same)
+    return F.when(first_stated == _plus(event, view.data_delay), event).otherwise(end)
 
 
 def _header_event(view: StoredViewNode) -> Column:
