@@ -156,6 +156,11 @@ def manifest_key(project: str) -> bytes:
     return f"featurestore:manifest:{project}".encode()
 
 
+def nodes_key(project: str) -> bytes:
+    """Where the definitions of view versions other than the manifest's lie, as long as they may be served."""
+    return f"featurestore:nodes:{project}".encode()
+
+
 def marker_key(project_id: int, storage_id: int) -> bytes:
     """Where the publication marker of one (view, version) lies."""
     return f"featurestore:marker:{project_id}:{storage_id}".encode()

@@ -27,7 +27,9 @@ class VersionRef:
 class ViewPointer:
     """Which version of a view is served; 0 for both numbers while its first publication is still running.
 
-    ``covered_until_us`` is up to when rows that hold are known to hold; None for a view without schedule.
+    ``covered_until_us`` is up to when rows that hold are known to hold; None for a view without schedule. It ends the
+    covered stretch that begins at ``covered_from_us`` (None: from the first row on): a row of an earlier stretch does
+    not hold across the hole.
     ``pending_since_us``, on a prediction view: since when changed inputs are published whose scoring is not yet.
     ``building`` gets writes but no reads yet; ``warm`` versions may be rolled back to.
     """
@@ -35,6 +37,7 @@ class ViewPointer:
     version: int
     storage_id: int
     covered_until_us: int | None = None
+    covered_from_us: int | None = None
     building: VersionRef | None = None
     warm: tuple[VersionRef, ...] = ()
     pending_since_us: int | None = None
@@ -103,6 +106,8 @@ def _view_to_json(view: ViewPointer) -> dict[str, Any]:
     content: dict[str, Any] = {"version": view.version, "storage_id": view.storage_id}
     if view.covered_until_us is not None:
         content["covered"] = view.covered_until_us
+    if view.covered_from_us is not None:
+        content["covered_from"] = view.covered_from_us
     if view.building is not None:
         content["building"] = [view.building.version, view.building.storage_id]
     if view.pending_since_us is not None:
@@ -118,6 +123,7 @@ def _view_from_json(content: Mapping[str, Any]) -> ViewPointer:
         version=content["version"],
         storage_id=content["storage_id"],
         covered_until_us=content.get("covered"),
+        covered_from_us=content.get("covered_from"),
         building=None if building is None else _ref(building),
         warm=tuple(_ref(pair) for pair in content.get("warm", ())),
         pending_since_us=content.get("pending"),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 
-from featurestore.codec.keys import manifest_key, pointer_key
+from featurestore.codec.keys import manifest_key, nodes_key, pointer_key
 from featurestore.codec.pointer import Pointer, VersionRef, ViewPointer
 from featurestore.errors import OnlineStoreUnavailable
-from featurestore.intervals import to_micros
+from featurestore.intervals import Interval, to_micros
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
-from featurestore.ir.serialize import manifest_to_json
+from featurestore.ir.older import older_from_json, older_to_json
+from featurestore.ir.serialize import manifest_from_json, manifest_to_json
 from featurestore.runtime.context import RuntimeContext
 
 __all__ = ["announce_manifest", "open_for_scoring", "point_to", "read_pointer"]
@@ -32,6 +32,7 @@ def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
     schedule), is served at once; another new version is ``building`` until its publication is complete. Views that
     the manifest lacks are taken out: lookups of them fail from then on.
     """
+    _keep_older_nodes(context, manifest)
     context.online.put_record(manifest_key(manifest.project), manifest_to_json(manifest).encode())
     served = {view.name: view for view in manifest.stored_views() if not isinstance(view, ViewNode) or view.online}
 
@@ -45,12 +46,32 @@ def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
     _update(context, change)
 
 
-def point_to(context: RuntimeContext, view: StoredViewNode, covered_until: datetime | None) -> None:
-    """Say up to when the view's published rows hold, and serve this version if it now reaches as far as the old one.
+def _keep_older_nodes(context: RuntimeContext, manifest: Manifest) -> None:
+    """Keep the nodes of view versions that may still be served or rolled back to: the pointer knows only numbers."""
+    project = manifest.project
+    stored_manifest, stored_nodes = context.online.read([manifest_key(project), nodes_key(project)])
+    nodes = dict(older_from_json(stored_nodes.decode())) if stored_nodes else {}
+    if stored_manifest is not None:
+        for view in manifest_from_json(stored_manifest.decode()).stored_views():
+            nodes[view.name, view.version] = view
+    pointer = read_pointer(context)
+    pointed = {} if pointer is None else pointer.views
+    wanted = {
+        (name, number)
+        for name, view in pointed.items()
+        for number in (view.version, *(ref.version for ref in view.warm), *([view.building.version] if view.building else []))
+    }
+    kept = [node for identity, node in nodes.items() if identity in wanted]
+    context.online.put_record(nodes_key(project), older_to_json(kept).encode())
 
-    For a prediction view it also ends the waiting for its scoring.
+
+def point_to(context: RuntimeContext, view: StoredViewNode, covered: Interval | None) -> None:
+    """Say in which stretch the view's published rows hold, and serve this version if it reaches as far as the old one.
+
+    ``covered`` is the last covered stretch. For a prediction view it also ends the waiting for its scoring.
     """
-    until = None if covered_until is None else to_micros(covered_until)
+    until = None if covered is None else to_micros(covered.end)
+    start = None if covered is None else to_micros(covered.start)
 
     def change(pointer: Pointer) -> Pointer:
         old = pointer.views.get(view.name)
@@ -63,6 +84,7 @@ def point_to(context: RuntimeContext, view: StoredViewNode, covered_until: datet
                     version=view.version,
                     storage_id=view.storage_id,
                     covered_until_us=until,
+                    covered_from_us=start,
                     building=building,
                     warm=warm,
                 ),
@@ -76,6 +98,7 @@ def point_to(context: RuntimeContext, view: StoredViewNode, covered_until: datet
                 version=view.version,
                 storage_id=view.storage_id,
                 covered_until_us=until,
+                covered_from_us=start,
                 warm=tuple(ref for ref in warm if ref.storage_id != view.storage_id),
             ),
         )

@@ -44,10 +44,11 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     key = marker_key(project_id, view.storage_id)
     stored = context.online.read([key])[0]
     marker = Marker.from_bytes(stored) if stored else None
-    covered_until = context.ledger.coverage(view.name, view.version).end
+    covered = next(reversed(context.ledger.coverage(view.name, view.version).stretches), None)
+    covered_until = None if covered is None else covered.end
     goal = Marker(delta_version=latest, covered_until_us=None if covered_until is None else to_micros(covered_until))
     if marker == goal:
-        point_to(context, view, covered_until)
+        point_to(context, view, covered)
         return PublicationResult(sent=0, ignored=0, bytes_sent=0)
 
     # Expiry happens by the store's clock; a replay's clock may lie far behind it.
@@ -60,7 +61,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         reach(FaultPoint.SENDING)
         result = _send(context, pairs)
         reach(FaultPoint.SENT)
-        point_to(context, view, covered_until)
+        point_to(context, view, covered)
         reach(FaultPoint.POINTED)
         context.online.put_record(key, goal.to_bytes())
         reach(FaultPoint.MARKED)

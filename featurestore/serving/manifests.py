@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from featurestore.codec.keys import manifest_key
+from featurestore.codec.keys import manifest_key, nodes_key
 from featurestore.errors import StateError
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import StoredViewNode
+from featurestore.ir.older import older_from_json
 from featurestore.ir.serialize import manifest_from_json
 from featurestore.stores.base import OnlineReader
 
@@ -49,6 +51,7 @@ class StoredManifests:
         self._deadline = deadline
         self._manifest: Manifest | None = None
         self._seen: dict[tuple[str, int], StoredViewNode] = {}
+        self._older: Mapping[tuple[str, int], StoredViewNode] | None = None
 
     def manifest(self, generation: int) -> Manifest:
         if self._manifest is None or self._manifest.generation < generation:
@@ -62,7 +65,14 @@ class StoredManifests:
             manifest = manifest_from_json(stored.decode())
             self._seen.update(((node.name, node.version), node) for node in manifest.stored_views())
             self._manifest = manifest
+            self._older = None
         return self._manifest
 
     def version(self, view: str, version: int) -> StoredViewNode | None:
-        return self._seen.get((view, version))
+        found = self._seen.get((view, version))
+        if found is None:
+            if self._older is None:
+                stored = self._store.read([nodes_key(self._project)], deadline=self._deadline)[0]
+                self._older = older_from_json(stored.decode()) if stored else {}
+            found = self._older.get((view, version))
+        return found

@@ -36,7 +36,8 @@ PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = range(4)
 class RowRules:
     """How a view's rows age; microseconds, None for no limit.
 
-    A row that holds does so until ``covered_until``; ``emptied_limit`` counts for aggregate rows that do not.
+    A row that holds does so until ``covered_until`` if it came after ``covered_from``; ``emptied_limit`` counts for
+    aggregate rows that do not hold.
     """
 
     limit: int | None
@@ -44,9 +45,10 @@ class RowRules:
     covered_until: int | None
     is_aggregate: bool
     serves_expired: bool
+    covered_from: int | None = None
 
 
-def row_rules(view: StoredViewNode, covered_until_us: int | None) -> RowRules:
+def row_rules(view: StoredViewNode, covered_until_us: int | None, covered_from_us: int | None = None) -> RowRules:
     """Read a view's rules; a ttl of None or 0 is no limit. Predictions age by their own rules (``predictions``)."""
     if not isinstance(view, ViewNode):
         return RowRules(
@@ -60,6 +62,7 @@ def row_rules(view: StoredViewNode, covered_until_us: int | None) -> RowRules:
         covered_until=covered_until_us if view.is_aggregate else None,
         is_aggregate=view.is_aggregate,
         serves_expired=view.on_expired == "serve",
+        covered_from=covered_from_us if view.is_aggregate else None,
     )
 
 
@@ -91,7 +94,10 @@ class ViewRows:
             until = self.decoded.event_us
             covered = self._rules.covered_until
             if covered is not None and self._rules.is_aggregate:
-                until = np.where(self.decoded.holds, np.maximum(until, covered), until)
+                holds = self.decoded.holds
+                if self._rules.covered_from is not None:
+                    holds = holds & (until > self._rules.covered_from)
+                until = np.where(holds, np.maximum(until, covered), until)
             self._ages = np.maximum(self._now - until, 0)
         return self._ages
 
@@ -126,7 +132,12 @@ class ViewRows:
         rules, covered = self._rules, self._rules.covered_until
         if not rules.is_aggregate or not self.decoded.holds.all():
             return False
-        return rules.limit is None or (covered is not None and self._now - covered <= rules.limit)
+        if rules.limit is None:
+            return True
+        if covered is None or self._now - covered > rules.limit:
+            return False
+        event_us = self.decoded.event_us
+        return rules.covered_from is None or not len(event_us) or int(event_us.min()) > rules.covered_from
 
 
 class StoredColumn:

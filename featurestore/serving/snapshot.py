@@ -131,11 +131,15 @@ class Snapshot:
         if self.pointer is not None and read.is_published and view.storage_id:
             keys = KeyCodec(project_id=self.pointer.project_id, storage_id=view.storage_id, fields=fields)
         pointed = self._pointed(view.name)
-        covered = pointed.covered_until_us if pointed is not None and pointed.version == view.version else None
+        serves = pointed is not None and pointed.version == view.version
         return BoundRead(
             keys=keys,
             values=self._codec(view),
-            rules=row_rules(view, covered),
+            rules=row_rules(
+                view,
+                pointed.covered_until_us if pointed is not None and serves else None,
+                pointed.covered_from_us if pointed is not None and serves else None,
+            ),
             columns=tuple(zip((field.name for field in fields), read.columns, strict=True)),
         )
 
