@@ -20,7 +20,7 @@ fail() {
     exit 1
 }
 is_supported() {
-    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1
 }
 find_python() {
     for name in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3 python; do
