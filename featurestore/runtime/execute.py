@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, assert_never
 
-from featurestore.errors import ExitCode, FeatureStoreError, InputNotReady
+from featurestore.errors import ExitCode, FeatureStoreError
 from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
 from featurestore.runtime.compute import compute_interval
 from featurestore.runtime.context import RuntimeContext
@@ -69,28 +69,25 @@ def execute(
 ) -> JobResult:
     """Run ``stages`` in order.
 
-    A view whose stage fails has its later stages left out, and so have the views that read it (they are not ready);
-    other views go on. ``views`` are named in the result even when they had nothing to do. An error that is not a
-    FeatureStoreError ends the job.
+    A view whose step fails has its later steps left out, and so have the views that read it from there on (they are
+    not ready); what is committed is published all the same, and other views go on. ``views`` are named in the result
+    even when they had nothing to do. An error that is not a FeatureStoreError ends the job.
     """
     started = time.monotonic()
     logs = {name: _ViewLog(name) for name in views}
     for number, stage in enumerate(stages, 1):
         log = logs.setdefault(stage.view, _ViewLog(stage.view))
-        if log.error is not None:
+        if log.error is not None and not isinstance(stage, PublishStage):
             continue
         progress(number, len(stages), str(stage))
         stage_started = time.monotonic()
         try:
-            _refuse_after_failed_parent(context, stage, logs)
             _run(context, stage, log)
         except FeatureStoreError as error:
             logger.error("%s: %s", stage, error)
-            log.error = error
+            log.error = log.error or error
         log.seconds += time.monotonic() - stage_started
-    return JobResult(
-        views=tuple(log.result() for log in logs.values()), seconds={"stages": time.monotonic() - started}
-    )
+    return JobResult(views=tuple(log.result() for log in logs.values()), seconds={"stages": time.monotonic() - started})
 
 
 def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
@@ -105,21 +102,3 @@ def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
             log.published = publish_view(context, view)
         case _:
             assert_never(stage)
-
-
-def _refuse_after_failed_parent(context: RuntimeContext, stage: Stage, logs: dict[str, _ViewLog]) -> None:
-    if isinstance(stage, PublishStage):
-        return
-    failed = [
-        name
-        for name in context.manifest.parents(context.manifest.stored_view(stage.view))
-        if name in logs and logs[name].error is not None
-    ]
-    if failed:
-        raise InputNotReady(
-            f"{stage.view} {stage.interval}: input {', '.join(failed)} failed in this job; "
-            f"mend it, and {stage.view} is computed by the next run",
-            view=stage.view,
-        )
-
-
