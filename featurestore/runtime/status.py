@@ -40,7 +40,8 @@ def view_status(context: RuntimeContext, view: StoredViewNode) -> dict[str, Any]
     missing: tuple[Interval, ...] = ()
     if view.start is not None and view.start < now:
         missing = missing_steps(view, coverage, Interval(view.start, now))
-    failed = [run for run in runs if run.state in (RunState.REFUSED, RunState.FAILED)]
+    latest = {run.interval: run for run in runs}  # in order of generation: a later one mends an earlier one's failure
+    failed = [run for run in latest.values() if run.state in (RunState.REFUSED, RunState.FAILED)]
     last_failed = max(failed, key=lambda run: run.updated_at, default=None)
     age = None if coverage.end is None else now - coverage.end
     return {
