@@ -15,7 +15,7 @@ from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
 from featurestore.runtime.pairs import PAIRS_DDL, SENT_DDL, PairEncoder, send_pairs
-from featurestore.runtime.pointer import open_for_scoring, point_to
+from featurestore.runtime.pointer import announce_manifest, open_for_scoring, point_to, read_pointer
 from featurestore.runtime.reconcile import reconcile
 from featurestore.runtime.results import PublicationResult
 from featurestore.stores.base import PublicationRecord
@@ -40,6 +40,8 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     if latest is None or (isinstance(view, ViewNode) and not view.online):
         return PublicationResult(sent=0, ignored=0, bytes_sent=0)
     _check_storage(context, view)
+    if read_pointer(context) is None:
+        announce_manifest(context, context.manifest)
     project_id = context.online.project_id(context.settings.project)
     key = marker_key(project_id, view.storage_id)
     stored = context.online.read([key])[0]
