@@ -46,9 +46,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def project_maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Project]]:
-    """Make projects on disk (``make_project``'s options); their Redis servers end with the module."""
+    """Make projects on disk (``make_project``'s options); their Redis servers end with the session."""
     from tests.support.project import make_project
 
     with ExitStack() as stack:
@@ -61,8 +61,8 @@ def project_maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         yield make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def store_opener(spark: SparkSession) -> Iterator[Callable[[Project, Clock], FeatureStore]]:
-    """Open stores that share the suite's Spark session; they are closed with the module."""
+    """Open stores that share the suite's Spark session; they are closed with it."""
     with ExitStack() as stack:
         yield lambda project, clock: stack.enter_context(project.open(clock, spark))

@@ -20,43 +20,25 @@ VIEWS = ("ride_stats", "ride_profile", "longest_ride", "last_hour", "tips")
 NOW = day(3, hour=1)
 
 
-@pytest.fixture(scope="module")
-def project(project_maker: Callable[..., Project]) -> Project:
-    return project_maker(package="rides_spine")
-
-
-@pytest.fixture(scope="module")
-def store(project: Project, store_opener: Callable[..., FeatureStore]) -> FeatureStore:
-    """Three daily steps, each on its own day."""
-    clock = Clock(day(0))
-    opened = store_opener(project, clock)
-    opened.apply()
-    for number in (1, 2, 3):
-        clock.now = day(number, hour=1)
-        result = opened.materialize_incremental(clock.now)
-        assert result.exit_code is ExitCode.DONE, result.to_line()
-    return opened
-
-
-def rows(store: FeatureStore, view: str, *columns: str) -> list[tuple[Any, ...]]:
+def rows(served: FeatureStore, view: str, *columns: str) -> list[tuple[Any, ...]]:
     """Read a view's current rows as (driver, day of the event time, columns…), sorted."""
-    table = store.read_offline(view).to_arrow().to_pylist()
+    table = served.read_offline(view).to_arrow().to_pylist()
     return sorted(
         (r["driver_id"], (r["event_timestamp"] - day(0)) / timedelta(days=1), *(r[c] for c in columns)) for r in table
     )
 
 
-def versions(store: FeatureStore) -> Mapping[str, int | None]:
-    runtime = store.runtime
+def versions(served: FeatureStore) -> Mapping[str, int | None]:
+    runtime = served.runtime
     return {view: runtime.offline.latest_version(runtime.manifest.stored_view(view)) for view in VIEWS}
 
 
-def lookup(store: FeatureStore) -> Any:
-    return store.get_online_features(SERVICE, [{"driver_id": driver, "planned": 1.5} for driver in (3, 1, 2, 9)])
+def lookup(served: FeatureStore) -> Any:
+    return served.get_online_features(SERVICE, [{"driver_id": driver, "planned": 1.5} for driver in (3, 1, 2, 9)])
 
 
-def test_delta_holds_the_values_worked_out_by_hand(store: FeatureStore) -> None:
-    assert rows(store, "ride_stats", "distance_2d", "rides_1d", "rating_2d") == [
+def test_delta_holds_the_values_worked_out_by_hand(served: FeatureStore) -> None:
+    assert rows(served, "ride_stats", "distance_2d", "rides_1d", "rating_2d") == [
         (1, 1.0, 30.0, 2, 4.5),
         (1, 2.0, 60.0, 1, 4.0),
         (1, 3.0, 30.0, 0, 3.0),
@@ -65,12 +47,12 @@ def test_delta_holds_the_values_worked_out_by_hand(store: FeatureStore) -> None:
         (2, 3.0, None, 0, None),
         (3, 3.0, 7.5, 1, 2.0),
     ]
-    assert [row[2:] for row in rows(store, "ride_profile", "city", "seats")] == [
+    assert [row[2:] for row in rows(served, "ride_profile", "city", "seats")] == [
         ("Oslo", 4),
         ("Bonn", 7),
         ("Rome", None),
     ]
-    assert rows(store, "longest_ride", "longest") == [
+    assert rows(served, "longest_ride", "longest") == [
         (1, 1.0, 20.0),
         (1, 2.0, 30.0),
         (1, 3.0, 30.0),
@@ -78,11 +60,11 @@ def test_delta_holds_the_values_worked_out_by_hand(store: FeatureStore) -> None:
         (2, 2.0, 5.0),
         (3, 3.0, 7.5),
     ]
-    assert rows(store, "last_hour", "last_hour") == [(1, 1.0, 18), (1, 2.0, 7), (2, 1.0, 9), (3, 3.0, 12)]
+    assert rows(served, "last_hour", "last_hour") == [(1, 1.0, 18), (1, 2.0, 7), (2, 1.0, 9), (3, 3.0, 12)]
 
 
-def test_one_lookup_gives_values_statuses_and_ages(store: FeatureStore) -> None:
-    response = lookup(store)
+def test_one_lookup_gives_values_statuses_and_ages(served: FeatureStore) -> None:
+    response = lookup(served)
     assert response.to_dict() == {
         "driver_id": [3, 1, 2, 9],
         "distance_2d": [7.5, 30.0, None, None],
@@ -102,9 +84,9 @@ def test_one_lookup_gives_values_statuses_and_ages(store: FeatureStore) -> None:
     assert response.ages["longest"] == [hour, hour, hour + timedelta(days=1), None]
 
 
-def test_predictions_come_from_the_cache(store: FeatureStore) -> None:
+def test_predictions_come_from_the_cache(served: FeatureStore) -> None:
     hour = timedelta(hours=1)
-    assert lookup(store).predictions == {
+    assert lookup(served).predictions == {
         "tips": [
             ("CACHED", hour, "1", day(3)),
             ("CACHED", hour, "1", day(3)),
@@ -115,43 +97,43 @@ def test_predictions_come_from_the_cache(store: FeatureStore) -> None:
 
 
 @pytest.mark.parametrize("availability", ["event", "scheduled"])
-def test_a_training_set_sees_what_serving_saw(store: FeatureStore, availability: Any) -> None:
+def test_a_training_set_sees_what_serving_saw(served: FeatureStore, availability: Any) -> None:
     drivers = [3, 1, 2, 9]
     spine = pa.table({"driver_id": drivers, "event_timestamp": [NOW] * 4, "planned": [1.5] * 4})
-    found = store.get_historical_features(spine, SERVICE, availability=availability).to_arrow().to_pydict()
-    served = lookup(store).to_dict()
+    found = served.get_historical_features(spine, SERVICE, availability=availability).to_arrow().to_pydict()
+    served = lookup(served).to_dict()
     assert {name: found[name] for name in served} == dict(served)
 
 
-def test_a_second_run_does_nothing(store: FeatureStore) -> None:
-    before = versions(store)
-    result = store.materialize_incremental(NOW)
+def test_a_second_run_does_nothing(served: FeatureStore) -> None:
+    before = versions(served)
+    result = served.materialize_incremental(NOW)
     assert result.exit_code is ExitCode.NOTHING_TO_DO
     assert [(view.rows, view.published.sent if view.published else None) for view in result.views] == [(0, 0)] * 5
-    assert versions(store) == before
+    assert versions(served) == before
 
 
-def test_a_step_without_rows_is_done(store: FeatureStore) -> None:
-    assert not store.missing_intervals("ride_profile", day(0), day(3))
-    runtime = store.runtime
+def test_a_step_without_rows_is_done(served: FeatureStore) -> None:
+    assert not served.missing_intervals("ride_profile", day(0), day(3))
+    runtime = served.runtime
     runs = runtime.ledger.runs("ride_profile", 1)
     assert [(run.state, run.counts["rows_appended"]) for run in runs] == [("done", 2), ("done", 0), ("done", 1)]
 
 
 def test_all_at_once_equals_step_by_step(
-    store: FeatureStore,
-    project: Project,
+    served: FeatureStore,
+    rides: Project,
     project_maker: Callable[..., Project],
     store_opener: Callable[..., FeatureStore],
 ) -> None:
-    other = project_maker(package=project.package)
+    other = project_maker(package=rides.package)
     at_once = store_opener(other, Clock(NOW))
     at_once.apply()
     assert at_once.materialize(day(0), day(3)).exit_code is ExitCode.DONE
     for view in VIEWS:
         tables = [
             s.read_offline(view).to_arrow().sort_by([("driver_id", "ascending"), ("event_timestamp", "ascending")])
-            for s in (store, at_once)
+            for s in (served, at_once)
         ]
         assert tables[0].equals(tables[1]), view
-    assert other.online_values() == project.online_values()
+    assert other.online_values() == rides.online_values()

@@ -27,7 +27,7 @@ from tests.support.rides import DEFINITIONS, MODEL, RIDES, day
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Clock", "Project", "error_of", "make_project", "rides_table"]
+__all__ = ["Clock", "Project", "error_of", "make_project", "rides_table", "table_rows"]
 
 _CONFIG = """project: {name}
 definitions: {package}
@@ -152,3 +152,11 @@ def error_of(result: JobResult, view: str) -> Mapping[str, Any]:
     found = next(entry for entry in result.views if entry.view == view)
     assert found.error is not None, json.dumps(result.to_dict(), indent=1, default=str)
     return found.error
+
+
+def table_rows(store: FeatureStore, view: str) -> list[dict[str, Any]]:
+    """Read every row of a view's table, superseded ones included, without its wall clock; sorted."""
+    frame = store.runtime.offline.rows(store.manifest.stored_view(view)).drop("computed_at")
+    order = [(name, "ascending") for name in ("driver_id", "event_timestamp", "created_timestamp")]
+    rows: list[dict[str, Any]] = frame.toArrow().sort_by(order).to_pylist()
+    return rows

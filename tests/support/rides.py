@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["DAY", "DEFINITIONS", "FIRST_DAY", "MODEL", "RIDES", "SERVICE", "day", "expected_score"]
+__all__ = [
+    "CORE",
+    "DAY",
+    "DEFINITIONS",
+    "FIRST_DAY",
+    "MODEL",
+    "RIDES",
+    "SERVICE",
+    "STATS",
+    "day",
+    "expected_score",
+    "ride",
+]
 
 DAY = timedelta(days=1)
 FIRST_DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -17,16 +29,16 @@ def day(number: int, *, hour: int = 0) -> datetime:
     return FIRST_DAY + timedelta(days=number, hours=hour)
 
 
-def _ride(driver: int | None, at: datetime, distance: float, rating: int | None) -> dict[str, Any]:
+def ride(driver: int | None, at: datetime, distance: float, rating: int | None) -> dict[str, Any]:
     return {"driver_id": driver, "event_timestamp": at, "distance": distance, "rating": rating}
 
 
 RIDES = (
-    _ride(1, day(0, hour=6), 10.0, 5),
-    _ride(1, day(0, hour=18), 20.0, 4),
-    _ride(2, day(0, hour=9), 5.0, None),
-    _ride(1, day(1, hour=7), 30.0, 3),
-    _ride(3, day(2, hour=12), 7.5, 2),
+    ride(1, day(0, hour=6), 10.0, 5),
+    ride(1, day(0, hour=18), 20.0, 4),
+    ride(2, day(0, hour=9), 5.0, None),
+    ride(1, day(1, hour=7), 30.0, 3),
+    ride(3, day(2, hour=12), 7.5, 2),
 )
 """Three days of rides; driver 2 rides on the first day alone, driver 3 on the last."""
 
@@ -52,7 +64,7 @@ def expected_score(distance: float | None, rides: int) -> float:
     return (distance or 0.0) / 10 + rides
 
 
-DEFINITIONS = '''"""Rides: statistics by window, profiles, SQL, a function, a request-time feature and a prediction."""
+STATS = '''"""Rides: statistics by window, profiles, SQL, a function, a request-time feature and a prediction."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -98,6 +110,10 @@ ride_stats = BatchFeatureView(
     **DAILY,
 )
 
+'''
+"""The view of statistics alone."""
+
+_OTHERS = """
 ride_profile = BatchFeatureView(
     name="ride_profile",
     entities=[driver],
@@ -134,6 +150,9 @@ def workload(inputs):
     return {"load": inputs["distance_2d"] + inputs["planned"]}
 
 
+"""
+
+_TIPS = """
 tips = PredictionView(
     name="tips",
     entities=[driver],
@@ -144,5 +163,14 @@ tips = PredictionView(
     **DAILY,
 )
 
+"""
+
+_BOARD = """
 board = FeatureService(name="board", features=[ride_stats, ride_profile, longest_ride, last_hour, workload, tips])
-'''
+"""
+
+CORE = STATS + _TIPS
+"""Statistics and the predictions made of them."""
+
+DEFINITIONS = STATS + _OTHERS + _TIPS + _BOARD
+"""Every kind of view."""
