@@ -195,7 +195,7 @@ class ReconciliationFailed(FeatureStoreError):
 
 
 class TransformationFailed(FeatureStoreError):
-    """A view's SQL or PySpark function failed, or gave something that is no DataFrame; the cause is the original error."""
+    """A view's SQL or PySpark function failed, or gave no DataFrame; the cause is the original error."""
 
 
 class RunFailed(FeatureStoreError):

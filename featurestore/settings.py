@@ -145,7 +145,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
     project = config.get("project")
     if not isinstance(project, str) or not _PROJECT_NAME.fullmatch(project):
         raise SettingsError(
-            f"{origin}: project: found {project!r}; valid is a name of small letters, digits and _ that starts with a letter"
+            f"{origin}: project: found {project!r}; valid is a name of small letters, digits and _, a letter first"
         )
     offline = _section(config.get("offline_store", {}), origin, "offline_store")
     online = dict(_section(config.get("online_store", {}), origin, "online_store"))

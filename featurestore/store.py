@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from featurestore.plan.plan import Plan
     from featurestore.runtime.context import RuntimeContext
     from featurestore.runtime.execute import Progress
-    from featurestore.runtime.retrieval_job import RetrievalJob
     from featurestore.runtime.results import JobResult
+    from featurestore.runtime.retrieval_job import RetrievalJob
     from featurestore.serving.client import OnlineClient
     from featurestore.serving.response import OnlineResponse
 
@@ -51,7 +51,9 @@ class FeatureStore:
     def __enter__(self) -> FeatureStore:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -90,7 +92,7 @@ class FeatureStore:
         repair: bool = False,
         progress: Progress | None = None,
     ) -> JobResult:
-        """Compute and publish the whole steps inside ``[start, end)`` that are not done; ``repair`` computes done ones too."""
+        """Compute and publish the whole steps inside ``[start, end)`` that are not done, or all with ``repair``."""
         from featurestore.runtime.request import run_request
 
         bounds = Interval(to_utc(start), to_utc(end))
@@ -155,7 +157,7 @@ class FeatureStore:
         """
         chosen = features if features is not None else feature_refs
         if chosen is None:
-            raise FeatureNotFound("no features are named; give features=[\"view:feature\", …] or a service's name")
+            raise FeatureNotFound('no features are named; give features=["view:feature", …] or a service\'s name')
         seconds = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
         return self._client.get_online_features(
             chosen, entity_rows, full_feature_names=full_feature_names, deadline=seconds

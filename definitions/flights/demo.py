@@ -34,6 +34,7 @@ POLL_SECONDS = 1.0
 RUN_MINUTES = 12
 SERVICE = "departure_board"
 ROWS = 5
+EXAMPLE = "carrier=UA,origin=EWR,dest=ORD,tailnum=N14228,departs_at=now"
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -126,8 +127,8 @@ def _run_dags(server: AirflowServer, store: FeatureStore) -> dict[str, list[DagR
         if not _missing(store) and all(run.state == "success" for found in runs.values() for run in found):
             return runs
     raise DemoFailed(
-        f"the DAG runs up to {show_instant(until)} did not end within {RUN_MINUTES} minutes; look at {server.home}/logs, "
-        "then run `make demo` again: it goes on where it stopped"
+        f"the DAG runs up to {show_instant(until)} did not end within {RUN_MINUTES} minutes; look at "
+        f"{server.home}/logs, then run `make demo` again: it goes on where it stopped"
     )
 
 
@@ -186,8 +187,10 @@ def _look_up(store: FeatureStore) -> None:
         )
     console.print(table)
     statuses = sorted({str(status) for column in first.statuses.values() for status in column})
-    _say(f"{len(rows)} rows x {len(values) - 4} values in one round trip to Redis: {warm * 1000:.1f} ms "
-         f"({cold * 1000:.0f} ms the first time); statuses {', '.join(statuses)}")
+    _say(
+        f"{len(rows)} rows x {len(values) - 4} values in one round trip to Redis: {warm * 1000:.1f} ms "
+        f"({cold * 1000:.0f} ms the first time); statuses {', '.join(statuses)}"
+    )
 
 
 def _summary(store: FeatureStore, phases: dict[str, float], runs: dict[str, list[DagRun]]) -> None:
@@ -206,7 +209,7 @@ def _summary(store: FeatureStore, phases: dict[str, float], runs: dict[str, list
     for command in (
         "featurestore up                 # Redis and Airflow with its UI, going on with the schedule",
         "featurestore status",
-        "featurestore get-online-features -s departure_board -e carrier=UA,origin=EWR,dest=ORD,tailnum=N14228,departs_at=now",
+        f"featurestore get-online-features -s {SERVICE} -e {EXAMPLE}",
         "featurestore plan               # after a change in definitions/flights",
     ):
         _say(f"  .venv/bin/{command}")

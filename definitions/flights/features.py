@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from definitions.flights.entities import aircraft, airport, carrier, route
 from definitions.flights.replay import first_step
@@ -34,7 +34,7 @@ FLIGHT_RULES = (
     Expectation("expect_column_values_to_be_between", column="distance", min_value=1, max_value=6000, on="input"),
     Expectation("expect_column_values_to_be_between", column="dep_delay", min_value=-120, max_value=2880, on="input"),
 )
-DAILY = {
+DAILY: dict[str, Any] = {
     "start": first_step(),
     "schedule": "@daily",
     "ttl": timedelta(days=7),
@@ -173,7 +173,9 @@ def connection_record(flights: DataFrame) -> DataFrame:
         flights.crossJoin(F.broadcast(overall))
         .groupBy("carrier", "origin", "dest", "overall")
         .agg(
-            ((F.coalesce(late, F.lit(0.0)) + prior_flights * F.col("overall")) / (arrived + prior_flights)).alias("late_rate"),
+            ((F.coalesce(late, F.lit(0.0)) + prior_flights * F.col("overall")) / (arrived + prior_flights)).alias(
+                "late_rate"
+            ),
             F.count("*").alias("flights_30d"),
             F.avg("air_time").alias("mean_air_time"),
         )

@@ -89,7 +89,9 @@ def _flights(replay: Replay) -> pd.DataFrame:
     known = (departed + pd.to_timedelta(raw.air_time.fillna(0), unit="m")).fillna(scheduled)
     cancelled = raw.dep_delay.isna()
     late = (raw.arr_delay > 15).astype("Int64").mask(raw.arr_delay.isna())
-    return raw.assign(event_timestamp=known, scheduled_departure=scheduled, cancelled=cancelled.astype("int64"), late=late)
+    return raw.assign(
+        event_timestamp=known, scheduled_departure=scheduled, cancelled=cancelled.astype("int64"), late=late
+    )
 
 
 def _weather(replay: Replay) -> pd.DataFrame:
@@ -121,8 +123,7 @@ def _land_events(path: Path, rows: pd.DataFrame, schema: pa.Schema, now: datetim
 def _by_arrival(rows: pd.DataFrame, now: datetime) -> Iterator[tuple[date, pd.DataFrame]]:
     """Split rows into the backlog and one part for each later day."""
     days = rows.event_timestamp.dt.date.clip(lower=(now - timedelta(days=BACKLOG_DAYS)).date())
-    for day, part in rows.groupby(days):
-        yield day, part
+    yield from rows.groupby(days)
 
 
 def _land_planes(path: Path) -> Landing:
@@ -141,7 +142,9 @@ def _landed(path: Path) -> tuple[int, datetime | None]:
         return 0, None
     files = pa.table(DeltaTable(str(path)).get_add_actions(flatten=True)).to_pandas()
     greatest = files["max.event_timestamp"].max() if "max.event_timestamp" in files else None
-    return int(files.num_records.sum()), None if greatest is None else pd.Timestamp(greatest).tz_convert(UTC).to_pydatetime()
+    return int(files.num_records.sum()), None if greatest is None else pd.Timestamp(greatest).tz_convert(
+        UTC
+    ).to_pydatetime()
 
 
 def _append(path: Path, table: pa.Table, note: str) -> None:

@@ -57,7 +57,9 @@ def cli(ctx: click.Context, repo: str, verbose: bool) -> None:
     """Define, compute, publish and look up features and cached predictions."""
     ctx.obj = repo
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
     )
 
 

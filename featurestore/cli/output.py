@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 from typing import Any
 
 import click
@@ -77,6 +78,6 @@ def stage_progress(title: str) -> Iterator[Any]:
 
 
 def _plain(value: object) -> object:
-    if hasattr(value, "isoformat"):
-        return show_instant(value) if hasattr(value, "tzinfo") else value.isoformat()
-    return str(value)
+    if isinstance(value, datetime):
+        return show_instant(value)
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -26,9 +26,7 @@ INPUTS_DIGEST = "inputs_digest"
 INPUTS_TIMESTAMP = "inputs_timestamp"
 """Prediction views: the greatest event time of the input rows; the online stamp's first part."""
 
-RESERVED = frozenset(
-    {EVENT_TIMESTAMP, CREATED_TIMESTAMP, IS_DELETED, COMPUTED_AT, INPUTS_DIGEST, INPUTS_TIMESTAMP}
-)
+RESERVED = frozenset({EVENT_TIMESTAMP, CREATED_TIMESTAMP, IS_DELETED, COMPUTED_AT, INPUTS_DIGEST, INPUTS_TIMESTAMP})
 
 
 def stored_features(view: StoredViewNode) -> tuple[FieldNode, ...]:

@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 
+_AT_ONCE = After()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldNode:
     name: str
@@ -73,7 +76,7 @@ class FileSourceNode:
     created_timestamp_column: str | None = None
     schema: tuple[FieldNode, ...]
     field_mapping: tuple[tuple[str, str], ...] = ()
-    ready: Ready = After()
+    ready: Ready = _AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ class DeltaSourceNode:
     created_timestamp_column: str | None = None
     schema: tuple[FieldNode, ...]
     field_mapping: tuple[tuple[str, str], ...] = ()
-    ready: Ready = After()
+    ready: Ready = _AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,4 +31,5 @@ def older_to_json(nodes: Iterable[StoredViewNode]) -> str:
 def older_from_json(text: str) -> Mapping[tuple[str, int], StoredViewNode]:
     """Read nodes by (view name, version)."""
     older = decode_node(_Older, json.loads(text))
-    return {(node.name, node.version): node for node in (*older.views, *older.prediction_views)}
+    nodes: tuple[StoredViewNode, ...] = (*older.views, *older.prediction_views)
+    return {(node.name, node.version): node for node in nodes}

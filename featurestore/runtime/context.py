@@ -65,7 +65,8 @@ class RuntimeContext:
         manifest = self.registry.current()
         if manifest is None:
             raise StateError(
-                f"project {self.settings.project!r} has no applied definitions; run `featurestore apply` in {self.settings.repo}",
+                f"project {self.settings.project!r} has no applied definitions; run `featurestore apply` in "
+                f"{self.settings.repo}",
                 project=self.settings.project,
             )
         return manifest

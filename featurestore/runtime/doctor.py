@@ -93,5 +93,3 @@ def _online(settings: Settings) -> str:
     finally:
         store.close()
     return address.url
-
-

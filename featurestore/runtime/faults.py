@@ -1,6 +1,7 @@
 """Named points between the lines of the run protocol, where a test can kill the process.
 
-``FEATURESTORE_FAULT=committed`` ends the process by SIGKILL when it reaches that point; ``committed:2`` at the second time.
+``FEATURESTORE_FAULT=committed`` ends the process by SIGKILL when it reaches that point; ``committed:2`` at the second
+time.
 """
 
 from __future__ import annotations

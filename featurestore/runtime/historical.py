@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from featurestore.errors import InputNotReady
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from featurestore.engines.spark.statements import Availability, HistoricalLookup
 
 __all__ = ["read_view", "retrieve"]
+
+_BEGINNING, _END = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def retrieve(
@@ -64,9 +66,9 @@ def retrieve(
 def read_view(
     context: RuntimeContext, name: str, start: datetime | None, end: datetime | None, as_of: datetime | None
 ) -> RetrievalJob:
-    """Plan a read of a view's current rows, or of those that were current when only statements up to ``as_of`` were made."""
+    """Plan a read of a view's current rows; ``as_of`` leaves out statements that were made later."""
     view = context.manifest.stored_view(name)
-    within = Interval(to_utc(start or datetime(1, 1, 2)), to_utc(end or datetime(9999, 12, 30)))
+    within = Interval(to_utc(start or _BEGINNING), to_utc(end or _END))
     created_until = None if as_of is None else to_utc(as_of)
     return RetrievalJob(
         lambda: context.offline.standing(view, within=within, created_until=created_until), has_row_numbers=False
@@ -119,9 +121,7 @@ def _needed(plan: RequestPlan, index: int) -> list[str]:
     return list(needed)
 
 
-def _with_outputs(
-    context: RuntimeContext, plan: RequestPlan, joined: DataFrame, spine_columns: list[str]
-) -> DataFrame:
+def _with_outputs(context: RuntimeContext, plan: RequestPlan, joined: DataFrame, spine_columns: list[str]) -> DataFrame:
     from pyspark.sql import functions as F
 
     from featurestore.runtime.on_demand_columns import with_on_demand

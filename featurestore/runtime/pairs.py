@@ -1,10 +1,9 @@
-"""View rows to online (key, value, expiry) pairs and into the store; runs inside Spark's Python workers."""
+"""View rows as online (key, value, expiry) pairs: in the driver, or inside Spark's Python workers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,11 @@ from featurestore.codec.value import RowCodec
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_TIMESTAMP, IS_DELETED, stored_features
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.ir.windows import emptied_expiry, holding_counts
-from featurestore.stores.base import OnlineStore
-from featurestore.stores.online import OnlineAddress
 
-__all__ = ["PAIRS_DDL", "SENT_DDL", "PairEncoder", "client", "pairs_of", "send_pairs"]
+__all__ = ["PAIRS_DDL", "PairEncoder", "encode_batches", "pairs_of"]
 
 PAIRS_DDL = "key binary, value binary, expire_at_ms bigint"
-SENT_DDL = "written bigint, ignored bigint, bytes bigint"
 
-_SENT_SCHEMA = pa.schema([("written", pa.int64()), ("ignored", pa.int64()), ("bytes", pa.int64())])
-_SEND_ROWS = 2_048
 _DAY_MS = 86_400_000
 
 
@@ -91,16 +85,9 @@ class PairEncoder:
         return ends if holds is None else np.where(holds, 0, ends)
 
 
-def send_pairs(address: OnlineAddress, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Write pairs by compare-and-set, in bounded batches, and give the counts."""
-    store = client(address)
-    for batch in batches:
-        for start in range(0, len(batch), _SEND_ROWS):
-            part = batch.slice(start, _SEND_ROWS)
-            count = store.write_if_newer(pairs_of(part), expire_at_ms=np.asarray(part["expire_at_ms"]).tolist())
-            yield pa.RecordBatch.from_pylist(
-                [{"written": count.written, "ignored": count.ignored, "bytes": count.bytes_sent}], schema=_SENT_SCHEMA
-            )
+def encode_batches(encoder: PairEncoder, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Encode batches as ``mapInArrow`` gives them."""
+    return map(encoder.encode, batches)
 
 
 def pairs_of(batch: pa.RecordBatch) -> list[tuple[bytes, bytes]]:
@@ -108,12 +95,6 @@ def pairs_of(batch: pa.RecordBatch) -> list[tuple[bytes, bytes]]:
     keys: list[bytes] = batch["key"].to_numpy(zero_copy_only=False).tolist()
     values: list[bytes] = batch["value"].to_numpy(zero_copy_only=False).tolist()
     return list(zip(keys, values, strict=True))
-
-
-@cache
-def client(address: OnlineAddress) -> OnlineStore:
-    """Give this process's one client for an address."""
-    return address.connect()
 
 
 def _micros(column: Any) -> np.ndarray:

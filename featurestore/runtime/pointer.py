@@ -59,7 +59,11 @@ def _keep_older_nodes(context: RuntimeContext, manifest: Manifest) -> None:
     wanted = {
         (name, number)
         for name, view in pointed.items()
-        for number in (view.version, *(ref.version for ref in view.warm), *([view.building.version] if view.building else []))
+        for number in (
+            view.version,
+            *(ref.version for ref in view.warm),
+            *([view.building.version] if view.building else []),
+        )
     }
     kept = [node for identity, node in nodes.items() if identity in wanted]
     context.online.put_record(nodes_key(project), older_to_json(kept).encode())

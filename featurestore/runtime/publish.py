@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,11 @@ from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_T
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
-from featurestore.runtime.pairs import PAIRS_DDL, SENT_DDL, PairEncoder, send_pairs
+from featurestore.runtime.pairs import PAIRS_DDL, PairEncoder, encode_batches
 from featurestore.runtime.pointer import announce_manifest, open_for_scoring, point_to, read_pointer
 from featurestore.runtime.reconcile import reconcile
 from featurestore.runtime.results import PublicationResult
+from featurestore.runtime.senders import LocalPairs, Pairs, SparkPairs
 from featurestore.stores.base import PublicationRecord
 from featurestore.stores.online import OnlineAddress
 
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["publish_view"]
 
 logger = logging.getLogger(__name__)
+
+SMALL_PUBLICATION = 20_000
+"""Up to this many rows are encoded and sent by the driver: starting Python workers would take longer."""
 
 
 def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationResult:
@@ -56,21 +62,19 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     # Expiry happens by the store's clock; a replay's clock may lie far behind it.
     now_us = max(to_micros(context.clock()), context.online.time_micros())
     encoder = PairEncoder(project_id=project_id, view=view, now_ms=now_us // 1000)
-    appended = context.offline.appended(view, marker.delta_version if marker else None, latest)
-    pairs = _newest_rows(appended, view).mapInArrow(partial(_encode, encoder), PAIRS_DDL).persist()
-    try:
+    after = marker.delta_version if marker else None
+    rows = _newest_rows(context.offline.appended(view, after, latest), view)
+    with _pairs(context, rows, encoder, size=_appended_rows(context, view, after)) as pairs:
         open_for_scoring(context, view)
         reach(FaultPoint.SENDING)
-        result = _send(context, pairs)
+        result = pairs.send()
         reach(FaultPoint.SENT)
         point_to(context, view, covered)
         reach(FaultPoint.POINTED)
         context.online.put_record(key, goal.to_bytes())
         reach(FaultPoint.MARKED)
-        checked = reconcile(context, view, pairs)
+        checked = reconcile(view, pairs)
         reach(FaultPoint.RECONCILED)
-    finally:
-        pairs.unpersist()
     context.ledger.record_publication(
         PublicationRecord(
             view=view.name,
@@ -84,9 +88,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         )
     )
     logger.info("%s: %d rows sent (%d older), %d checked", view.name, result.sent, result.ignored, checked)
-    return PublicationResult(
-        sent=result.sent, ignored=result.ignored, bytes_sent=result.bytes_sent, checked=checked
-    )
+    return PublicationResult(sent=result.sent, ignored=result.ignored, bytes_sent=result.bytes_sent, checked=checked)
 
 
 def _newest_rows(appended: DataFrame, view: StoredViewNode) -> DataFrame:
@@ -102,20 +104,28 @@ def _newest_rows(appended: DataFrame, view: StoredViewNode) -> DataFrame:
     return appended.groupBy(*keys).agg(F.max_by(row, stamp).alias("row")).select("row.*")
 
 
-def _encode(encoder: PairEncoder, batches):  # type: ignore[no-untyped-def]
-    for batch in batches:
-        yield encoder.encode(batch)
+def _appended_rows(context: RuntimeContext, view: StoredViewNode, after: int | None) -> int:
+    """Count the rows that the Delta log says were appended after a version; needs no Spark job."""
+    commits = context.offline.commits(view)
+    return sum(
+        commit.counts.get("rows_appended", SMALL_PUBLICATION)
+        for commit in commits
+        if after is None or commit.delta_version > after
+    )
 
 
-def _send(context: RuntimeContext, pairs: DataFrame) -> PublicationResult:
-    from pyspark.sql import functions as F
-
+@contextmanager
+def _pairs(context: RuntimeContext, rows: DataFrame, encoder: PairEncoder, *, size: int) -> Iterator[Pairs]:
+    """Encode the rows here when they are few, else in Spark's workers, where they are kept for both passes."""
     address = OnlineAddress.of(context.settings)
-    sent = pairs.mapInArrow(partial(send_pairs, address), SENT_DDL)
-    row = sent.agg(F.sum("written").alias("w"), F.sum("ignored").alias("i"), F.sum("bytes").alias("b")).first()
-    assert row is not None
-    written, ignored, size = (int(value or 0) for value in (row.w, row.i, row.b))
-    return PublicationResult(sent=written + ignored, ignored=ignored, bytes_sent=size)
+    if size <= SMALL_PUBLICATION:
+        yield LocalPairs(context.online, [encoder.encode(batch) for batch in rows.toArrow().to_batches()])
+        return
+    frame = rows.mapInArrow(partial(encode_batches, encoder), PAIRS_DDL).persist()
+    try:
+        yield SparkPairs(address, frame)
+    finally:
+        frame.unpersist()
 
 
 def _check_storage(context: RuntimeContext, view: StoredViewNode) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 from featurestore.errors import ExitCode, FeatureStoreError, GateRefused
 from featurestore.intervals import Interval, show_instant
 
-__all__ = ["RESULT_PREFIX", "IntervalResult", "JobResult", "Outcome", "PublicationResult", "ViewResult", "describe_error"]
+__all__ = [
+    "RESULT_PREFIX",
+    "IntervalResult",
+    "JobResult",
+    "Outcome",
+    "PublicationResult",
+    "ViewResult",
+    "describe_error",
+]
 
 RESULT_PREFIX = "FEATURESTORE_RESULT "
 

@@ -24,7 +24,7 @@ from featurestore.stores.base import Claim, CommitRecord
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["LEASE", "Computed", "Computation", "PhaseClock", "app_id", "recover", "run_interval"]
+__all__ = ["LEASE", "Computation", "Computed", "PhaseClock", "app_id", "recover", "run_interval"]
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ __all__ = ["read_spine"]
 
 
 def read_spine(context: RuntimeContext, entity_df: Any) -> DataFrame:
-    """Give the spine with ``_row``: 0, 1, … in input order for frames and files; unique for Spark frames and queries."""
+    """Give the spine with ``_row``: 0, 1, … in the order of frames and files; unique for Spark frames and queries."""
     from featurestore.engines.spark.historical import with_row_numbers
 
     found = _read(context, entity_df)
@@ -45,8 +45,8 @@ def _read(context: RuntimeContext, entity_df: Any) -> Any:
     if isinstance(entity_df, dict):
         return pa.table(entity_df)
     raise TypeError(
-        f"entity_df is a {type(entity_df).__name__}; valid are a pandas, pyarrow or Spark frame, a dict of columns, an SQL "
-        "query, and the path of a Parquet or CSV file or a Delta table"
+        f"entity_df is a {type(entity_df).__name__}; valid are a pandas, pyarrow or Spark frame, a dict of columns, an "
+        "SQL query, and the path of a Parquet or CSV file or a Delta table"
     )
 
 

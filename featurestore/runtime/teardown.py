@@ -10,7 +10,7 @@ import pyarrow as pa
 from featurestore.codec.keys import KeyCodec, manifest_key, marker_key, pointer_key
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
-from featurestore.runtime.pairs import client
+from featurestore.runtime.senders import client
 from featurestore.stores.online import OnlineAddress
 
 __all__ = ["delete_view", "teardown"]
@@ -44,7 +44,9 @@ def delete_view(context: RuntimeContext, view: StoredViewNode) -> int:
     return deleted
 
 
-def _delete_keys(codec: KeyCodec, address: OnlineAddress, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _delete_keys(
+    codec: KeyCodec, address: OnlineAddress, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     store = client(address)
     for batch in batches:
         keys = [key for key in codec.encode(dict(zip(batch.schema.names, batch.columns, strict=True))) if key]

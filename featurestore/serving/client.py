@@ -12,14 +12,14 @@ from pathlib import Path
 from featurestore.codec.keys import pointer_key
 from featurestore.errors import DeadlineExceeded, FeatureNotFound
 from featurestore.intervals import to_micros, utc_now
+from featurestore.retrieval.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
+from featurestore.retrieval.planner import Features
 from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows
 from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.serving.inference import Inference, LocalModels, Predictor
 from featurestore.serving.manifests import ManifestSource, StoredManifests
-from featurestore.retrieval.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
 from featurestore.serving.policies import settle
 from featurestore.serving.predictions import PredictionRows
-from featurestore.retrieval.planner import Features
 from featurestore.serving.response import OnlineResponse, OutputColumn
 from featurestore.serving.rows import ViewRows
 from featurestore.serving.snapshot import BoundPlan, Snapshot

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 from featurestore.intervals import utc_now
-from featurestore.ir.nodes import CodeRef
 from featurestore.serving.client import OnlineClient
 from featurestore.settings import Settings
 from featurestore.stores.online import connect_online

@@ -11,7 +11,6 @@ from featurestore.errors import EntityKeyMissing
 from featurestore.ir.nodes import CodeRef
 from featurestore.ondemand.arrays import Column, ValueMismatch, python_values, read_column
 from featurestore.ondemand.functions import run_on_demand
-from featurestore.serving.entity_rows import EntityColumns
 from featurestore.retrieval.plan import (
     Argument,
     ComputedArgument,
@@ -20,6 +19,7 @@ from featurestore.retrieval.plan import (
     RequestPlan,
     StoredArgument,
 )
+from featurestore.serving.entity_rows import EntityColumns
 from featurestore.serving.rows import NULL_VALUE, PRESENT, ViewRows
 
 __all__ = ["CodeCheck", "ComputedColumn", "Frame"]

@@ -15,8 +15,8 @@ from featurestore.ir.columns import INPUTS_DIGEST, INPUTS_TIMESTAMP, stored_feat
 from featurestore.ir.nodes import ModelNode, PredictionViewNode
 from featurestore.ondemand.arrays import Column, ValueMismatch, function_input, python_values, take_column
 from featurestore.ondemand.functions import check_outputs, resolve
-from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.retrieval.plan import PredictionPlan
+from featurestore.serving.frame import CodeCheck, Frame
 from featurestore.serving.predictions import LiveRows, PredictionRows
 from featurestore.stores.base import OnlineStore
 

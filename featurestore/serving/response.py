@@ -10,8 +10,8 @@ import numpy as np
 
 from featurestore.intervals import from_micros
 from featurestore.ondemand.arrays import Column, function_input
-from featurestore.serving.entity_rows import to_list
 from featurestore.retrieval.plan import Output
+from featurestore.serving.entity_rows import to_list
 from featurestore.serving.predictions import PredictionAnswer, PredictionRows
 from featurestore.serving.rows import STATUSES, FeatureStatus
 from featurestore.spec.dtypes import DType, Map

@@ -11,9 +11,9 @@ from featurestore.codec.value import RowCodec
 from featurestore.ir.columns import stored_features
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import PredictionViewNode, ServiceNode, StoredViewNode
-from featurestore.serving.manifests import ManifestSource
 from featurestore.retrieval.plan import PredictionPlan, RequestPlan, ViewRead
 from featurestore.retrieval.planner import Features, plan_request
+from featurestore.serving.manifests import ManifestSource
 from featurestore.serving.rows import RowRules, row_rules
 
 __all__ = ["BoundPlan", "BoundRead", "Snapshot"]

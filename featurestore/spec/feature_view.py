@@ -112,7 +112,12 @@ OnDemandInput: TypeAlias = BatchFeatureView | StreamFeatureView | FeatureSelecti
 
 
 def batch_feature_view(
-    *, entities: Sequence[Entity], sources: Sequence[ViewInput], schema: Sequence[Field], name: str | None = None, **options: Any
+    *,
+    entities: Sequence[Entity],
+    sources: Sequence[ViewInput],
+    schema: Sequence[Field],
+    name: str | None = None,
+    **options: Any,
 ) -> Callable[[Callable[..., Any]], BatchFeatureView]:
     """Make a view of a PySpark function: source DataFrames in the order of ``sources``, one DataFrame out.
 

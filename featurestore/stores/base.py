@@ -223,7 +223,9 @@ class OnlineReader(Protocol):
 class OnlineStore(OnlineReader, Protocol):
     """Packed values by binary key; values carry their own stamp (``codec.value``)."""
 
-    def write_if_newer(self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None) -> WriteCount:
+    def write_if_newer(
+        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
+    ) -> WriteCount:
         """Replace each value iff the new stamp is greater, atomically for each key. Replays do nothing.
 
         ``expire_at_ms`` has one Unix time in milliseconds for each pair, 0 for none.

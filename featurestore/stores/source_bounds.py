@@ -12,9 +12,7 @@ from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode
 __all__ = ["greatest_timestamp"]
 
 
-def greatest_timestamp(
-    source: FileSourceNode | DeltaSourceNode, resolve: Callable[[str], str]
-) -> datetime | None:
+def greatest_timestamp(source: FileSourceNode | DeltaSourceNode, resolve: Callable[[str], str]) -> datetime | None:
     """Give the greatest value of a source's timestamp field; None where it holds no rows or is not there yet."""
     column = _raw_name(source)
     if isinstance(source, DeltaSourceNode):

@@ -16,11 +16,33 @@ MODULES = sorted(
     if "airflow" not in path.name and "__pycache__" not in path.parts
 )
 
-PUBLIC = (
-    "Aggregation BatchFeatureView DeltaSource Entity Expectation FeatureService FeatureStore FeatureView Field FileSource "
-    "KafkaSource Model OnDemandFeatureView Permission PredictionView PushMode PushSource RequestSource RoleBasedPolicy "
-    "StreamFeatureView after batch_feature_view marker on_demand_feature_view watermark"
-).split()
+PUBLIC = [
+    "Aggregation",
+    "BatchFeatureView",
+    "DeltaSource",
+    "Entity",
+    "Expectation",
+    "FeatureService",
+    "FeatureStore",
+    "FeatureView",
+    "Field",
+    "FileSource",
+    "KafkaSource",
+    "Model",
+    "OnDemandFeatureView",
+    "Permission",
+    "PredictionView",
+    "PushMode",
+    "PushSource",
+    "RequestSource",
+    "RoleBasedPolicy",
+    "StreamFeatureView",
+    "after",
+    "batch_feature_view",
+    "marker",
+    "on_demand_feature_view",
+    "watermark",
+]
 
 
 def test_the_package_exports_the_documented_names() -> None:
