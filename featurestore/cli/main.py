@@ -56,11 +56,9 @@ class _Verbs(click.Group):
 def cli(ctx: click.Context, repo: str, verbose: bool) -> None:
     """Define, compute, publish and look up features and cached predictions."""
     ctx.obj = repo
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("featurestore").setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.getLogger().setLevel(logging.WARNING if verbose else logging.ERROR)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -48,8 +48,8 @@ def publish_job(context: RuntimeContext, options: argparse.Namespace) -> JobResu
 def run_job(job: Job, argv: Sequence[str], *, emit: Callable[[str], object]) -> int:
     """Run a job for an entry file: emit its result line, give its exit code. Errors become results too."""
     options = _parser(job).parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("featurestore").setLevel(logging.INFO)
     try:
         context = RuntimeContext(load_settings(options.repo))
         try:
