@@ -49,7 +49,7 @@ def test_local_puts_the_jars_on_the_class_path_and_names_this_python() -> None:
     assert settings["spark.driver.extraClassPath"] == "/cache/a.jar:/cache/b.jar"
     assert settings["spark.executor.extraClassPath"] == "/cache/a.jar:/cache/b.jar"
     log = (packaged_spark_conf() / "log4j2.properties").as_uri()
-    assert settings["spark.driver.defaultJavaOptions"] == f"-Dlog4j2.configurationFile={log}"
+    assert settings["spark.driver.defaultJavaOptions"].split()[-1] == f"-Dlog4j2.configurationFile={log}"
     assert submit.environment == {
         "SPARK_HOME": str(spark_home()),
         "JAVA_HOME": str(submit.java.home),
