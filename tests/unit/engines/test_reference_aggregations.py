@@ -100,11 +100,20 @@ def test_nan_is_greater_than_every_number_and_equals_itself() -> None:
         assert same(aggregate(node(function, Float64), rows(1.0, NAN, 2.0)), NAN)
 
 
-def test_negative_zero_is_a_value_of_its_own_below_zero() -> None:
-    for order in (rows(0.0, -0.0), rows(-0.0, 0.0)):
-        assert same(aggregate(node(F.MIN, Float64), order), -0.0)
-        assert same(aggregate(node(F.MAX, Float64), order), 0.0)
+def test_negative_zero_is_read_as_zero() -> None:
+    zeros = rows(-0.0, 0.0, -0.0)
+    for function in (F.MIN, F.MAX, F.FIRST, F.LAST, F.SUM):
+        assert same(aggregate(node(function, Float64), zeros), 0.0)
+    assert aggregate(node(F.COUNT_DISTINCT, Float64), zeros) == 1
+    assert same(aggregate(node(F.LAST_K, Float64, k=1), zeros), [0.0])
+
+
+def test_values_are_the_same_by_bits() -> None:
+    assert same(NAN, -NAN)
     assert not same(0.0, -0.0)
+    assert not same([0.0], [-0.0])
+    assert not same(None, 0)
+    assert same({"b": 1, "a": None}, {"a": None, "b": 1})
 
 
 def test_infinities() -> None:
