@@ -85,16 +85,18 @@ def statements(lookup: HistoricalLookup) -> Statements:
     keys = tuple(f"k{number}" for number in range(len(lookup.view.join_keys)))
     columns = [F.col(quote(key.name)).alias(name) for name, key in zip(keys, lookup.view.join_keys, strict=True)]
     event, created = F.col(EVENT_TIMESTAMP), F.col(CREATED_TIMESTAMP)
+    # New names first, what is computed from the named columns last: the optimizer derives its constraints in this
+    # order, and a new name for a column of an expression before it doubles that expression: 2^27 at 27 features.
     rows = lookup.rows.select(
         *columns,
         event.alias("event"),
         created.alias("created"),
         F.col(IS_DELETED).alias("deleted"),
+        *(F.col(quote(feature)).alias(f"f{number}") for number, (feature, _) in enumerate(lookup.features)),
         _counts_from(lookup).alias("at"),
         _header_event(lookup.view).alias("header_event"),
         _expires(lookup).alias("expires"),
         F.struct(*(_order(lookup.view, name) for name in _names(lookup.view))).alias("value"),
-        *(F.col(quote(feature)).alias(f"f{number}") for number, (feature, _) in enumerate(lookup.features)),
     )
     rows = rows.dropna(subset=[*keys, "at"])
     by_time = Window.partitionBy(*keys).orderBy("event", "created", "deleted", "value")
