@@ -18,7 +18,7 @@ NAMED_PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 MESSAGE = re.compile(r"^### `(.+)`$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_resolve(page: Path) -> None:
     broken = []
     for link in links(page):
@@ -31,7 +31,7 @@ def test_links_resolve(page: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_named_paths_exist(page: Path) -> None:
     named = set(NAMED_PATH.findall(page.read_text(encoding="utf-8")))
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
