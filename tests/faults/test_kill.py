@@ -40,7 +40,10 @@ FAULTS = (
 
 
 def state(store: FeatureStore, project: Project) -> Mapping[str, Any]:
-    return {view: table_rows(store, view) for view in VIEWS} | {"online": project.online_values()}
+    rows = {view: table_rows(store, view) for view in VIEWS}
+    publications = {view: store.runtime.ledger.publications(view, 1) for view in VIEWS}
+    told = {view: {(past.delta_version, past.covered_until) for past in publications[view]} for view in VIEWS}
+    return {"rows": rows, "online": project.online_values(), "publications": told}
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +71,19 @@ def undisturbed(
 
 
 @pytest.fixture(scope="module")
-def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Project]]:
-    """For each fault a copy of the project whose second step was killed there, two at a time."""
+def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Project]]:
+    """For each fault a copy of the project whose second step was killed there; two run at a time."""
     copies = {fault: template.copy(tmp_path_factory.mktemp("killed") / "repo") for fault in FAULTS}
     with ThreadPoolExecutor(2) as pool:
         runs = {fault: pool.submit(copy.run, *STEP, fault=fault) for fault, copy in copies.items()}
-    for fault, run in runs.items():
-        assert run.result().returncode == -signal.SIGKILL, (fault, run.result().stderr)
-    yield copies
+
+        def wait(fault: str) -> Project:
+            done = runs[fault].result()
+            assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+            return copies[fault]
+
+        yield wait
+        pool.shutdown(cancel_futures=True)
     for copy in copies.values():
         copy.redis.stop()
 
@@ -91,11 +99,11 @@ def recover(project: Project, store_opener: Callable[..., FeatureStore]) -> Feat
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_killed_anywhere_is_completed_by_the_next(
     fault: str,
-    killed: Mapping[str, Project],
+    killed: Callable[[str], Project],
     undisturbed: Mapping[str, Any],
     store_opener: Callable[..., FeatureStore],
 ) -> None:
-    project = killed[fault]
+    project = killed(fault)
     store = recover(project, store_opener)
     assert state(store, project) == undisturbed
     for view in VIEWS:
