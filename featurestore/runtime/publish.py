@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     same online rows. The marker lies in the online store itself: a store that lost its data gets everything anew.
     ReconciliationFailed when the store does not hold afterwards what was sent.
     """
+    # Coverage first: a step committed meanwhile must not be told as covered before its rows are sent.
+    covered = next(reversed(context.ledger.coverage(view.name, view.version).stretches), None)
     latest = context.offline.latest_version(view)
     if latest is None or (isinstance(view, ViewNode) and not view.online):
         return PublicationResult(sent=0, ignored=0, bytes_sent=0)
@@ -52,12 +55,14 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     key = marker_key(project_id, view.storage_id)
     stored = context.online.read([key])[0]
     marker = Marker.from_bytes(stored) if stored else None
-    covered = next(reversed(context.ledger.coverage(view.name, view.version).stretches), None)
     covered_until = None if covered is None else covered.end
     goal = Marker(delta_version=latest, covered_until_us=None if covered_until is None else to_micros(covered_until))
     if marker == goal:
         point_to(context, view, covered)
-        return PublicationResult(sent=0, ignored=0, bytes_sent=0)
+        nothing = PublicationResult(sent=0, ignored=0, bytes_sent=0)
+        if not _is_recorded(context, view, latest, covered_until):
+            _record(context, view, latest, covered_until, nothing)
+        return nothing
 
     # Expiry happens by the store's clock; a replay's clock may lie far behind it.
     now_us = max(to_micros(context.clock()), context.online.time_micros())
@@ -75,11 +80,29 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         reach(FaultPoint.MARKED)
         checked = reconcile(view, pairs)
         reach(FaultPoint.RECONCILED)
+    _record(context, view, latest, covered_until, result)
+    logger.info("%s: %d rows sent (%d older), %d checked", view.name, result.sent, result.ignored, checked)
+    return PublicationResult(sent=result.sent, ignored=result.ignored, bytes_sent=result.bytes_sent, checked=checked)
+
+
+def _is_recorded(context: RuntimeContext, view: StoredViewNode, latest: int, covered_until: datetime | None) -> bool:
+    """Say whether the ledger knows of this publication; a crash after the marker was set leaves it out."""
+    known = context.ledger.publications(view.name, view.version)
+    return any((past.delta_version, past.covered_until) == (latest, covered_until) for past in known)
+
+
+def _record(
+    context: RuntimeContext,
+    view: StoredViewNode,
+    delta_version: int,
+    covered_until: datetime | None,
+    result: PublicationResult,
+) -> None:
     context.ledger.record_publication(
         PublicationRecord(
             view=view.name,
             version=view.version,
-            delta_version=latest,
+            delta_version=delta_version,
             covered_until=covered_until,
             sent=result.sent,
             ignored=result.ignored,
@@ -87,8 +110,6 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
             published_at=context.clock(),
         )
     )
-    logger.info("%s: %d rows sent (%d older), %d checked", view.name, result.sent, result.ignored, checked)
-    return PublicationResult(sent=result.sent, ignored=result.ignored, bytes_sent=result.bytes_sent, checked=checked)
 
 
 def _newest_rows(appended: DataFrame, view: StoredViewNode) -> DataFrame:
