@@ -20,7 +20,7 @@ from featurestore.runtime.run import LEASE
 from tests.support.project import Clock, Project, table_rows
 from tests.support.rides import CORE, day
 
-pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(900)]
 
 VIEWS = ("ride_stats", "tips")
 STEP = ("materialize", show_instant(day(1)), show_instant(day(2)))

@@ -19,7 +19,7 @@ from featurestore.runtime.results import RESULT_PREFIX
 from tests.support.project import Project
 from tests.support.rides import CORE, RIDES, day, ride
 
-pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(900)]
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
