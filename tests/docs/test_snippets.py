@@ -60,9 +60,9 @@ def run_page(page: Path, project: GuideProject) -> None:
 @pytest.mark.redis
 def test_training_set_snippets_run(shop: GuideProject, spark: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop.root)
-    shop.land_clicks(FIRST_DAY, days=2)
+    shop.land_clicks(FIRST_DAY, days=1)
     with FeatureStore(".", spark=spark) as store:
-        store.materialize(FIRST_DAY, FIRST_DAY.replace(day=3), ["user_data"])
+        store.materialize(FIRST_DAY, FIRST_DAY.replace(day=2), ["user_data"])
         monkeypatch.setattr("featurestore.FeatureStore", lambda path: store, raising=False)
         namespace: dict[str, object] = {}
         page = read_blocks(ROOT / "docs" / "lookups.md")
@@ -70,4 +70,4 @@ def test_training_set_snippets_run(shop: GuideProject, spark: object, monkeypatc
             if "spark" in block.marks:
                 run_python(page[number - 1], namespace)
                 run_python(block, namespace)
-        assert namespace["rows"].click_through_rate.tolist() == [0.5, 0.5, 1.0]  # type: ignore[attr-defined]
+        assert namespace["rows"].click_through_rate.tolist() == [1.0, 1.0, 0.0]  # type: ignore[attr-defined]
