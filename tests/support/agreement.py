@@ -64,7 +64,8 @@ def disagreements(
 ) -> list[tuple[Any, ...]]:
     """Name (feature, key, instant, expected, found) wherever two series of answers differ.
 
-    Floats that are sums of others agree to 1e-12 relative, everything else exactly, by bits.
+    ``found`` may have only the view's first features. Floats that are sums of others agree to 1e-12 relative,
+    everything else exactly, by bits.
     """
     folded = set()
     if isinstance(view.transformation, Aggregations):
@@ -73,7 +74,7 @@ def disagreements(
     return [
         (feature.name, *asked, wanted[number], given[number])
         for asked, wanted, given in zip(spine, expected, found, strict=True)
-        for number, feature in enumerate(view.features)
+        for number, feature in enumerate(view.features[: len(given)])
         if not _agree(wanted[number], given[number], is_folded=feature.name in folded)
     ]
 
