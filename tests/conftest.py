@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from featurestore import FeatureStore
     from featurestore.embedded.redis_server import RedisServer
     from tests.support.project import Clock, Project
+
+# It logs the end of each connection, also after pytest has closed the streams.
+logging.getLogger("py4j").setLevel(logging.WARNING)
 
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
