@@ -13,7 +13,7 @@ from featurestore.errors import ExitCode, OnlineStoreUnavailable
 from tests.support.project import Clock, Project, error_of
 from tests.support.rides import CORE, day
 
-pytestmark = [pytest.mark.spark, pytest.mark.redis]
+pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.timeout(600)]
 
 FEATURES = ["ride_stats:distance_2d", "tips:tip"]
 

@@ -11,7 +11,7 @@ from featurestore.errors import ExitCode
 from tests.support.project import Clock, Project, table_rows
 from tests.support.rides import STATS, day
 
-pytestmark = [pytest.mark.spark, pytest.mark.redis]
+pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.timeout(600)]
 
 OLD, NEW = 60.0, 30.0
 """Driver 1's distance on day 2: the sum of two days, and the longest ride of them."""

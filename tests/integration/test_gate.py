@@ -15,7 +15,7 @@ from featurestore.intervals import Interval
 from tests.support.project import Clock, Project, error_of, table_rows
 from tests.support.rides import CORE, RIDES, day, ride
 
-pytestmark = [pytest.mark.spark, pytest.mark.redis]
+pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.timeout(600)]
 
 BAD_DAY = Interval(day(1), day(2))
 BAD_RIDES = (

@@ -15,7 +15,7 @@ from featurestore.errors import InputNotReady
 from tests.support.project import Project
 from tests.support.rides import day
 
-pytestmark = [pytest.mark.spark, pytest.mark.redis]
+pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.timeout(600)]
 
 FEATURES = ["ride_stats:distance_2d", "ride_stats:rides_1d", "ride_profile:seats", "workload:load"]
 SPINE = {
@@ -27,7 +27,7 @@ SPINE = {
 EXPECTED = SPINE | {
     "distance_2d": [7.5, 60.0, None, 30.0, 60.0, None],
     "rides_1d": [1, 1, None, 2, 1, None],
-    "seats": [None, 4, None, 4, 4, None],
+    "seats": [None, 7, None, 4, 7, None],
     "load": [8.5, 62.0, None, 34.0, 62.0, None],
 }
 
@@ -65,7 +65,7 @@ def test_a_query_may_be_the_spine(served: FeatureStore) -> None:
     query = "SELECT bigint(1) AS driver_id, timestamp'2026-03-03 01:00:00' AS event_timestamp"
     found = served.get_historical_features(query, FEATURES[:3]).to_arrow().to_pylist()
     assert found == [
-        {"driver_id": 1, "event_timestamp": day(2, hour=1), "distance_2d": 60.0, "rides_1d": 1, "seats": 4}
+        {"driver_id": 1, "event_timestamp": day(2, hour=1), "distance_2d": 60.0, "rides_1d": 1, "seats": 7}
     ]
 
 

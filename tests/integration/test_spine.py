@@ -14,7 +14,7 @@ from featurestore.errors import ExitCode
 from tests.support.project import Clock, Project
 from tests.support.rides import SERVICE, day, expected_score
 
-pytestmark = [pytest.mark.spark, pytest.mark.redis]
+pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.timeout(600)]
 
 VIEWS = ("ride_stats", "ride_profile", "longest_ride", "last_hour", "tips")
 NOW = day(3, hour=1)
