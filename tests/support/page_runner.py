@@ -48,6 +48,7 @@ def _exit_code(argv: list[str]) -> object:
         featurestore(argv)
     except SystemExit as ended:
         return ended.code
+    return 0
 
 
 def main(page: Path) -> None:
