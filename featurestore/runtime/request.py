@@ -51,9 +51,11 @@ def run_request(
 def run_publication(
     context: RuntimeContext, views: Sequence[str] | None, *, progress: Progress | None = None
 ) -> JobResult:
-    """Publish views (all by default), features before predictions."""
+    """Publish views (all by default), features before predictions; FeatureNotFound names one that is not there."""
     manifest = context.manifest
     wanted = set(views) if views is not None else {view.name for view in manifest.stored_views()}
+    for name in wanted:
+        manifest.stored_view(name)
     ordered = [view.name for view in manifest.stored_views() if view.name in wanted]
     stages = [PublishStage(view=name) for name in ordered]
     return execute(context, stages, views=ordered, progress=progress or silent)
