@@ -20,4 +20,10 @@ def command() -> None:
 def show(ctx: click.Context) -> None:
     """Print DAGs, task groups, tasks and what they wait for."""
     store = open_store(ctx)
-    say(show_graphs(build_graphs(store.manifest, views_per_submit=store.settings.orchestration.views_per_submit)))
+    options = store.settings.orchestration
+    graphs = build_graphs(
+        store.manifest,
+        views_per_submit=options.views_per_submit,
+        one_dag_per_schedule=options.one_dag_per_schedule,
+    )
+    say(show_graphs(graphs))

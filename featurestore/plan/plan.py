@@ -161,7 +161,7 @@ def _warnings(old: Manifest | None, new: Manifest, changes: Sequence[Change]) ->
         if change.kind is not ChangeKind.REMOVED or not change.affects_data:
             continue
         gone = old.stored_view(change.name)
-        yield f"{change.name} is removed: lookups of it fail from then on, and `featurestore gc` frees its data"
+        yield f"{change.name} is removed: lookups of it fail from then on; its table and its online rows stay"
         for twin in new.stored_views():
             if twin.name in created and twin.fingerprint == gone.fingerprint:
                 yield f"{twin.name} equals {change.name} under another name; its data is computed anew"

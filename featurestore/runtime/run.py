@@ -19,7 +19,7 @@ from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
 from featurestore.runtime.results import IntervalResult, describe_error
-from featurestore.stores.base import Claim, CommitRecord
+from featurestore.stores.base import Claim, CommitRecord, RunState
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -96,6 +96,7 @@ def run_interval(
     """
     from featurestore.engines.spark.worker_errors import raised_in_worker
 
+    unfinished = _unfinished(context, view, interval)
     claim = context.ledger.claim(
         view.name,
         view.version,
@@ -107,6 +108,8 @@ def run_interval(
         lease=LEASE,
         repair=repair,
     )
+    for run_id in unfinished:
+        context.offline.drop_staging(run_id, view)
     clock = PhaseClock()
     with _recorded_failure(context, claim), _lease(context, claim) as check_lease:
         reach(FaultPoint.CLAIMED)
@@ -135,6 +138,12 @@ def run_interval(
         seconds=clock.seconds,
         warnings=warnings,
     )
+
+
+def _unfinished(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> list[str]:
+    """Name the runs of the interval that may have left their staging folder: killed, failed or refused ones."""
+    runs = context.ledger.runs(view.name, view.version, interval)
+    return [run.run_id for run in runs if run.interval == interval and run.state is not RunState.DONE]
 
 
 def _gate(

@@ -33,7 +33,7 @@ TRANSLATIONS: dict[type[Exception], tuple[type[FeatureStoreError], str]] = {
     exceptions.MasterDownError: (OnlineStoreUnavailable, "its primary is down; " + _LATER),
     exceptions.OutOfMemoryError: (
         OnlineStoreUnavailable,
-        "its memory is full: raise maxmemory, or run `featurestore gc`",
+        "its memory is full: raise maxmemory",
     ),
     exceptions.ExecAbortError: (OnlineStoreUnavailable, _LATER),
     exceptions.TryAgainError: (OnlineStoreUnavailable, _LATER),

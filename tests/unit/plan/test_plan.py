@@ -134,9 +134,9 @@ def test_a_rename_and_a_missing_start_are_warned_of() -> None:
     assert made.warnings == (
         "from compile",
         "plain has a schedule but no start, so no step is due; give it start=",
-        "stats is removed: lookups of it fail from then on, and `featurestore gc` frees its data",
+        "stats is removed: lookups of it fail from then on; its table and its online rows stay",
         "renamed equals stats under another name; its data is computed anew",
-        "score is removed: lookups of it fail from then on, and `featurestore gc` frees its data",
+        "score is removed: lookups of it fail from then on; its table and its online rows stay",
     )
 
 
@@ -161,7 +161,7 @@ def test_the_text_shows_changes_work_and_estimates() -> None:
         "  stats  10 steps  2026-01-01 to 2026-01-11  (about 1m 30s, 12,000 rows)",
         "",
         "Warnings",
-        "  ! score is removed: lookups of it fail from then on, and `featurestore gc` frees its data",
+        "  ! score is removed: lookups of it fail from then on; its table and its online rows stay",
     ]
 
 
