@@ -26,7 +26,7 @@ def small_machine_environment() -> Mapping[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         # A worker may notice only at its next heartbeat that its task has ended, and stays taken until then (5 s).
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        # A task whose worker was killed with the machine's Airflow is given up after this long (300 s), and tried again.
+        # A task whose worker was killed with the machine's Airflow is given up after this long (300 s).
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         # Workers are forked at start-up and mostly wait, for a job or for the API; Spark is bounded by the pool.
         "AIRFLOW__CORE__PARALLELISM": "8",

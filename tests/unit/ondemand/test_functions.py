@@ -1,3 +1,5 @@
+"""User functions on arrays: every mode, and what is refused."""
+
 from __future__ import annotations
 
 from dataclasses import replace

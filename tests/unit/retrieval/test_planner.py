@@ -1,3 +1,5 @@
+"""References and services resolved into rows to read; unknown and colliding names."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Statuses, ages, versions and round trips of lookups."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Cached predictions: freshness by its three rules, and every policy."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

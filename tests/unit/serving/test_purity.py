@@ -1,3 +1,5 @@
+"""A first lookup in a fresh process loads no heavy package."""
+
 from __future__ import annotations
 
 import os

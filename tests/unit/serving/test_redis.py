@@ -1,3 +1,5 @@
+"""Lookups on a real Redis, and the commands they take."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

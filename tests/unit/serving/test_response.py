@@ -1,3 +1,5 @@
+"""Answers in every form, with values that must stay apart."""
+
 from __future__ import annotations
 
 import pickle
