@@ -30,7 +30,7 @@ from tests.support.engine_runs import engine_of, fields
 from tests.support.histories import COLUMNS, KEYS, PREDICATES, SCENES, Scene, SourceRow, generate_histories
 from tests.support.rows import make_table
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 Spine: TypeAlias = list[tuple[Key, datetime]]
 
