@@ -30,7 +30,10 @@ class SourcePin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeRequest:
-    """One run. ``first`` says that the interval's first step begins a covered stretch: it compares with nothing.
+    """One run. ``first`` says that the interval's first step begins a covered stretch.
+
+    An aggregate view then states every key with events at that step's end, changed or not, and as ever the keys that
+    ran empty in it: so steps give an equal history in whatever order they run.
 
     ``created`` stamps the rows whose source has no created column. ``pins`` has each source the view reads, by name.
     """

@@ -57,14 +57,15 @@ def aggregate_rows(
 ) -> list[FeatureRow]:
     """Give the rows of the steps of an interval: those whose value differs from the step before.
 
-    ``first``: the first step begins a covered stretch and compares with nothing, so every key with an event in a
-    window has a row. ``created`` None stamps each row as a first computation: its step end + data delay.
+    ``first``: the first step begins a covered stretch, so every key with an event in a window has a row there, equal
+    to the step before or not. A key that ran empty there has one too, as in any step: what it had before may be
+    computed later. ``created`` None stamps each row as a first computation: its step end + data delay.
     """
     rows = []
     for position, step in enumerate(_schedule(view).steps(interval)):
         for key, about_key in events.items():
             values = window_values(view, about_key, step.end, predicates or {})
-            if _is_stated(view, about_key, step, values, compares=not (first and position == 0), predicates=predicates):
+            if _is_stated(view, about_key, step, values, all_present=first and position == 0, predicates=predicates):
                 stamp = step.end + view.data_delay if created is None else created
                 rows.append(FeatureRow(key=key, event_timestamp=step.end, created_timestamp=stamp, values=values))
     return rows
@@ -87,18 +88,19 @@ def _is_stated(
     step: Interval,
     values: tuple[Any, ...],
     *,
-    compares: bool,
+    all_present: bool,
     predicates: Predicates | None,
 ) -> bool:
     """Say whether a step end has a row.
 
-    A key that comes into its windows has one, even if only nulls came: it is known from then on. Otherwise values
-    decide, and a key that fell out of all windows has the values of no events.
+    A key that comes into its windows has one, even if only nulls came: it is known from then on; with
+    ``all_present``, so has one that was in them. Otherwise values decide, and a key that fell out of all windows has
+    the values of no events.
     """
     is_present, was_present = (_has_events(view, about_key, end) for end in (step.end, step.start))
-    if not compares or not was_present:
-        return is_present
-    return not same(values, window_values(view, about_key, step.start, predicates or {}))
+    if is_present and (all_present or not was_present):
+        return True
+    return was_present and not same(values, window_values(view, about_key, step.start, predicates or {}))
 
 
 def _has_events(view: ViewNode, about_key: list[SourceEvent], end: datetime) -> bool:

@@ -113,7 +113,7 @@ class SparkEngine:
             raise DefinitionError([Problem(location="inputs", object=view.name, message=message)])
         steps, hop = _steps(view, request.interval), hop_micros(view)
         lookback = view.longest_window
-        oldest = None if lookback is None else (steps[0].end if request.first else steps[0].start) - lookback
+        oldest = None if lookback is None else steps[0].start - lookback
         read = read_events(
             events.within(oldest, request.interval.end),
             keys=[key.name for key in view.join_keys],

@@ -31,7 +31,7 @@ _COUNTS = (Function.COUNT, Function.COUNT_DISTINCT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """The steps of a run, in order; ``first``: the first of them compares with nothing."""
+    """The steps of a run, in order; ``first``: the first of them begins a covered stretch and states all it has."""
 
     steps: tuple[Interval, ...]
     first: bool
@@ -40,32 +40,33 @@ class Steps:
     def of_tile(self, longest: timedelta | None) -> Column:
         """List (start, end) of the steps that a tile of TILE matters to: it is in a window at the end or at the start.
 
-        The window's state at the start of the first step has a pair of its own, (start, start), unless ``first``.
+        The window's state at the start of the first step has a pair of its own, (start, start).
         """
-        first = self.steps[0]
-        bounds = [(to_micros(step.start), to_micros(step.end), to_micros(step.start)) for step in self.steps]
-        if self.first:
-            bounds[0] = (to_micros(first.start), to_micros(first.end), to_micros(first.end))
-        else:
-            bounds.insert(0, (to_micros(first.start), to_micros(first.start), to_micros(first.start)))
+        begin = self.steps[0].start
+        bounds = [(begin, begin), *((step.start, step.end) for step in self.steps)]
         pairs = [
-            F.struct(F.lit(start).alias("start"), F.lit(end).alias("end"), F.lit(seen_at).alias("seen_at"))
-            for start, end, seen_at in bounds
+            F.struct(F.lit(to_micros(start)).alias("start"), F.lit(to_micros(end)).alias("end"))
+            for start, end in bounds
         ]
         tile = F.col(TILE)
 
         def matters(pair: Column) -> Column:
             began = tile + self.hop <= pair["end"]
-            return began if longest is None else began & (tile >= pair["seen_at"] - F.lit(longest // _MICROSECOND))
+            return began if longest is None else began & (tile >= pair["start"] - F.lit(longest // _MICROSECOND))
 
         return F.filter(F.array(*pairs), matters)
+
+    def states_all(self) -> Column:
+        """Say whether the step that begins at START states each key with events, whatever it had before."""
+        return (F.col(START) == to_micros(self.steps[0].start)) if self.first else F.lit(False)
 
 
 def changed_rows(events: Events, items: Sequence[AggregationNode], steps: Steps) -> DataFrame:
     """Give keys, event_timestamp (the step end) and features, where the values differ from the step before.
 
     A key appears when it has events in the longest window and had none, when a value's bits change, and once more
-    when all its windows ran empty.
+    when all its windows ran empty. In the first step of a stretch each key with events appears, and those that ran
+    empty there do too: the row before may come later, when the hole in front is filled, and must not hold on.
     """
     keys = list(events.keys)
     values = _window_values(events, items, steps)
@@ -86,7 +87,7 @@ def changed_rows(events: Events, items: Sequence[AggregationNode], steps: Steps)
             for item in items
         ),
     )
-    appears = F.col(PRESENT) & ~F.col("__held")
+    appears = F.col(PRESENT) & (~F.col("__held") | steps.states_all())
     return compared.where((F.col(END) > F.col(START)) & (appears | (F.col("__held") & ~same))).select(
         *keys, F.timestamp_micros(F.col(END)).alias(EVENT_TIMESTAMP), *features
     )

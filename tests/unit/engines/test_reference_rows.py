@@ -64,8 +64,9 @@ def test_equal_values_of_different_events_are_no_row() -> None:
     assert table(stats(1), [event(0.5, 3), event(1.5, 3), event(2.5, 5)], 0, 3) == {(1, 1): (1, 3), (1, 3): (1, 5)}
 
 
-def test_the_first_step_of_a_stretch_compares_with_nothing() -> None:
+def test_the_first_step_of_a_stretch_states_each_key_that_has_events_or_had_them_a_step_before() -> None:
     assert table(stats(7), [event(0.5, 3)], 4, 6) == {(1, 5): (1, 3)}
+    assert table(stats(4), [event(0.5, 3)], 4, 6) == {(1, 5): (0, None)}
     assert table(stats(2), [event(0.5, 3)], 4, 6) == {}
 
 
