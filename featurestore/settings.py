@@ -14,7 +14,15 @@ import yaml
 
 from featurestore.errors import SettingsError
 
-__all__ = ["CONFIG_FILE", "OrchestrationSettings", "Settings", "environment", "load_settings", "parse_settings"]
+__all__ = [
+    "CONFIG_FILE",
+    "OrchestrationSettings",
+    "Settings",
+    "environment",
+    "load_settings",
+    "parse_settings",
+    "parse_text",
+]
 
 CONFIG_FILE = "feature_store.yaml"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -64,6 +72,11 @@ class Settings:
     def state_path(self) -> Path:
         """The folder of local state: registry, offline store, sockets, logs, reports."""
         return self.repo / ".featurestore"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The applied manifest, as DAG files read it: without a registry."""
+        return self.state_path / "manifest.json"
 
     @property
     def redis_folder(self) -> Path:
@@ -117,11 +130,16 @@ def load_settings(repo_path: str | Path = ".") -> Settings:
             f"{path} does not exist; run `featurestore init` there, or name the project's folder with --repo",
             path=str(path),
         ) from None
+    return parse_text(text, repo=repo, origin=str(path))
+
+
+def parse_text(text: str, *, repo: Path, origin: str) -> Settings:
+    """Check the text of a ``feature_store.yaml``; ``origin`` names it in the complaint."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {error}", path=str(path)) from error
-    return parse_settings(document, repo=repo, origin=str(path))
+        raise SettingsError(f"{origin} is not YAML: {error}", path=origin) from error
+    return parse_settings(document, repo=repo, origin=origin)
 
 
 def parse_settings(document: object, *, repo: Path, origin: str = "config") -> Settings:

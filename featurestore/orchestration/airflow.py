@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "SparkSubmitJob", "build_dags", "load_dags"]
 
-MANIFEST_FILE = ".featurestore/manifest.json"
 _ADOPTED = "adopted_attempt"
 
 
@@ -167,10 +166,10 @@ class SparkSubmitJob(BaseOperator):
 
 def load_dags(repo: str | Path) -> dict[str, DAG]:
     """Build the DAGs of the project in ``repo`` by id; none before the first apply."""
-    path = Path(repo) / MANIFEST_FILE
-    if not path.is_file():
+    settings = load_settings(repo)
+    if not settings.manifest_path.is_file():
         return {}
-    return build_dags(manifest_from_json(path.read_text(encoding="utf-8")), load_settings(repo))
+    return build_dags(manifest_from_json(settings.manifest_path.read_text(encoding="utf-8")), settings)
 
 
 def build_dags(manifest: Manifest, settings: Settings, *, program: tuple[str, ...] = ()) -> dict[str, DAG]:

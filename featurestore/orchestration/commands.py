@@ -11,7 +11,7 @@ from featurestore.settings import Settings
 
 __all__ = ["END", "START", "carried_views", "fill_window", "job_arguments"]
 
-_PACKAGED = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
 START, END = "{start}", "{end}"
 """Placeholders of the data interval, which is known only when the task runs."""
 
@@ -25,7 +25,7 @@ def job_arguments(stage: Stage, views: Iterable[str], *, settings: Settings) -> 
     """Give what follows ``spark-submit`` and its own options: the job file and its arguments.
 
     Publication has no window: it sends what was appended since its marker. A job file that the repo does not have is
-    the one beside the package.
+    the one that ships with the package.
     """
     window = () if stage is Stage.PUBLISH else ("--start", START, "--end", END)
     named = (argument for view in views for argument in ("--view", view))
@@ -34,7 +34,13 @@ def job_arguments(stage: Stage, views: Iterable[str], *, settings: Settings) -> 
 
 def _job_file(stage: Stage, repo: Path) -> Path:
     own = repo / "jobs" / f"{stage}.py"
-    return own if own.is_file() else _PACKAGED / "jobs" / own.name
+    return own if own.is_file() else _packaged_jobs() / own.name
+
+
+def _packaged_jobs() -> Path:
+    """The job files that ship with the package: inside it when installed, beside it in a source tree."""
+    inside = _PACKAGE / "_jobs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "jobs"
 
 
 def fill_window(arguments: Iterable[str], window: Interval) -> tuple[str, ...]:

@@ -19,11 +19,9 @@ from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.pointer import announce_manifest
 from featurestore.stores.source_schema import read_source_schema
 
-__all__ = ["MANIFEST_FILE", "apply_definitions", "compile_project", "plan_definitions"]
+__all__ = ["apply_definitions", "compile_project", "plan_definitions"]
 
 logger = logging.getLogger(__name__)
-
-MANIFEST_FILE = "manifest.json"
 
 
 def compile_project(context: RuntimeContext, objects: Sequence[object] | None = None) -> CompileResult:
@@ -54,7 +52,7 @@ def apply_definitions(context: RuntimeContext, objects: Sequence[object] | None 
     settings = context.settings
     digest, _ = write_archive(settings.repo, settings.definitions, settings.state_path / "code")
     manifest = context.registry.record(replace(compiled.manifest, code=digest), now=context.clock())
-    write_atomically(settings.state_path / MANIFEST_FILE, manifest_to_json(manifest))
+    write_atomically(settings.manifest_path, manifest_to_json(manifest))
     announce_manifest(context, manifest)
     context.reload()
     logger.info("applied generation %d of %s", manifest.generation, manifest.project)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
+from pyarrow import fs
+
+from featurestore.filesystems import open_files
 from featurestore.intervals import EPOCH, Interval
 from featurestore.ir.nodes import Aggregations, FunctionTransformation, SqlTransformation, StoredViewNode, ViewNode
 from featurestore.plan.readiness import Facts, check_readiness, raw_sources
@@ -76,9 +78,5 @@ def _looks_back_to(view: StoredViewNode, interval: Interval) -> datetime | None:
 
 def _marker_exists(context: RuntimeContext, ready: Marker, interval: Interval) -> bool:
     path = context.settings.absolute(ready.pattern.format(start=interval.start, end=interval.end))
-    if "://" not in path:
-        return Path(path).exists()
-    from pyarrow import fs
-
-    filesystem, inner = fs.FileSystem.from_uri(path)
+    filesystem, inner = open_files(path)
     return bool(filesystem.get_file_info(inner).type != fs.FileType.NotFound)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from featurestore.filesystems import open_files
 from featurestore.intervals import to_utc
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode
 
@@ -47,7 +48,7 @@ def _of_files(source: FileSourceNode, path: str, column: str) -> datetime | None
     import pyarrow.dataset as ds
     from pyarrow import fs
 
-    filesystem, inner = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
+    filesystem, inner = open_files(path)
     if filesystem.get_file_info(inner).type == fs.FileType.NotFound:
         return None
     formats: dict[str, ds.FileFormat] = {

@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
 from featurestore.errors import Problem, SchemaMismatch, StateError
+from featurestore.filesystems import open_files
 from featurestore.ir.nodes import DeltaSourceNode, FieldNode, FileSourceNode
 from featurestore.spec.dtypes import (
     Array,
@@ -90,7 +91,7 @@ def _delta_schema(source: DeltaSourceNode, resolve: Callable[[str], str]) -> pa.
 
 def _parquet_schema(source: FileSourceNode, path: str) -> pa.Schema:
     try:
-        files, root = _file_system(path)
+        files, root = open_files(path)
         file = _any_file(files, root)
         if file is None:
             raise FileNotFoundError("the folder has no data file")
@@ -102,13 +103,6 @@ def _parquet_schema(source: FileSourceNode, path: str) -> pa.Schema:
         if is_partition and name not in schema.names:
             schema = schema.append(pa.field(name, pa.string()))
     return schema
-
-
-def _file_system(path: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in path:
-        return fs.LocalFileSystem(), path
-    files, root = fs.FileSystem.from_uri(path.replace("s3a://", "s3://", 1))
-    return files, root
 
 
 def _any_file(files: fs.FileSystem, path: str) -> str | None:

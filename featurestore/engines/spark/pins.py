@@ -13,10 +13,11 @@ from pyspark.sql import SparkSession
 
 from featurestore.engines.base import SourcePin
 from featurestore.errors import DefinitionError, InputNotReady, Problem
+from featurestore.filesystems import open_files
 from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode, SourceNode
 
-__all__ = ["open_files", "pin_source"]
+__all__ = ["pin_source"]
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 
@@ -46,14 +47,6 @@ def pin_source(spark: SparkSession | None, source: SourceNode, *, resolve: Calla
                     )
                 ]
             )
-
-
-def open_files(address: str) -> tuple[fs.FileSystem, str]:
-    """Give the file system of an absolute path or URI (``s3a://`` too), and the path in it."""
-    if "://" not in address:
-        return fs.LocalFileSystem(), address
-    filesystem, path = fs.FileSystem.from_uri(address.replace("s3a://", "s3://", 1))
-    return filesystem, path
 
 
 def _pin_files(source: FileSourceNode, address: str) -> SourcePin:

@@ -15,9 +15,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from featurestore.engines.base import SourcePin
-from featurestore.engines.spark.pins import open_files
 from featurestore.engines.spark.schema import checked_cast, is_castable, spark_type, struct_of
 from featurestore.errors import DefinitionError, Problem, SchemaMismatch, StateError
+from featurestore.filesystems import open_files
 from featurestore.ir.ddl import quote, spark_ddl
 from featurestore.ir.nodes import DeltaSourceNode, FieldNode, FileSourceNode, SourceNode
 from featurestore.spec.dtypes import Array, Map, Timestamp, show_dtype

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.intervals import Interval
+from featurestore.orchestration import commands
 from featurestore.orchestration.commands import fill_window, job_arguments
 from featurestore.orchestration.graph import Stage
 from featurestore.settings import Settings
@@ -39,3 +40,11 @@ def test_publication_has_no_window(settings: Settings) -> None:
 def test_a_repo_without_jobs_uses_those_beside_the_package(tmp_path: Path) -> None:
     arguments = job_arguments(Stage.PREDICT, ("ctr",), settings=Settings(repo=tmp_path, project="shop"))
     assert Path(arguments[0]) == Path(__file__).parents[3] / "jobs" / "predict.py"
+
+
+def test_an_installed_package_has_its_job_files_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "featurestore" / "_jobs"
+    inside.mkdir(parents=True)
+    monkeypatch.setattr(commands, "_PACKAGE", inside.parent)
+    arguments = job_arguments(Stage.PREDICT, ("ctr",), settings=Settings(repo=tmp_path, project="shop"))
+    assert Path(arguments[0]) == inside / "predict.py"
