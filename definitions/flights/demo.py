@@ -9,22 +9,23 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from rich.console import Console
 from rich.table import Table
 
 from definitions.flights.feed import land
-from definitions.flights.replay import DATA_FOLDER
+from definitions.flights.replay import DATA_FOLDER, open_replay
 from featurestore import FeatureStore
 from featurestore.cli.services import airflow_server, create_pool, redis_server
 from featurestore.embedded.airflow_api import AirflowApi, DagRun, TaskInstance
 from featurestore.embedded.airflow_server import AirflowServer
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, StateError
 from featurestore.intervals import show_duration, show_instant
 from featurestore.plan.format import format_plan
 
@@ -32,11 +33,13 @@ __all__ = ["main"]
 
 POLL_SECONDS = 1.0
 RUN_MINUTES = 12
+PATIENCE = 10
+"""This many polls in a row may go without an answer of Airflow's API."""
 SERVICE = "departure_board"
 ROWS = 5
 EXAMPLE = "carrier=UA,origin=EWR,dest=ORD,tailnum=N14228,departs_at=now"
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 class DemoFailed(Exception):
@@ -46,45 +49,53 @@ class DemoFailed(Exception):
 def main() -> int:
     """Run the demo in the current folder; give an exit code."""
     repo = Path.cwd()
-    signal.signal(signal.SIGTERM, _interrupt)
-    phases: dict[str, float] = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     store = FeatureStore(repo)
-    try:
-        _demo(store, repo, phases)
-    except KeyboardInterrupt:
-        console.print("\n[yellow]interrupted[/]: stopping what was started; `make demo` goes on from here")
-        return 130
-    except (DemoFailed, FeatureStoreError) as error:
-        console.print(f"\n[bold red]demo failed[/]: {error}", markup=True)
-        return 1
-    finally:
-        _stop(store)
+    with ExitStack() as started:
+        started.callback(_say, "all that was started is stopped")
+        started.callback(store.close)
+        try:
+            _demo(store, repo, started)
+        except KeyboardInterrupt:
+            _ignore_signals()
+            console.print("\n[yellow]interrupted[/]: stopping what was started; `make demo` goes on from here")
+            return 130
+        except (DemoFailed, FeatureStoreError, OSError, DeltaError) as error:
+            console.print("\n[bold red]demo failed[/]:", end=" ")
+            _say(str(error))
+            return 1
+        finally:
+            _ignore_signals()
     return 0
 
 
-def _demo(store: FeatureStore, repo: Path, phases: dict[str, float]) -> None:
+def _demo(store: FeatureStore, repo: Path, started: ExitStack) -> None:
     settings = store.settings
+    phases: dict[str, float] = {}
+    runs: dict[str, list[DagRun]] = {}
     with _phase("land the feed", phases):
         for landing in land(repo, datetime.now(UTC)):
             _say(f"{landing.table}: {landing.landed:,} new rows in {landing.commits} commits, {landing.total:,} in all")
     with _phase("apply the definitions", phases):
-        redis_server(settings).start()
-        plan = store.apply()
-        _say(format_plan(plan))
+        if redis_server(settings).start():
+            started.callback(redis_server(settings).stop)
+        _say(format_plan(store.apply()))
     missing = _missing(store)
-    runs: dict[str, list[DagRun]] = {}
     if not missing:
         _title("Airflow has nothing to do")
         _say("every step up to today is computed, checked and published already; no work is done twice")
     else:
+        server = airflow_server(settings)
         with _phase("start Airflow", phases):
-            server = airflow_server(settings)
-            server.start()
+            started.callback(server.stop)
+            if not server.start():
+                _say("it ran already, and is stopped at the end")
             create_pool(settings)
             _say(f"Airflow serves {server.url}")
         with _phase("run the DAGs", phases):
             _say(f"{sum(map(len, missing.values()))} steps of {len(missing)} views are missing")
-            runs = _run_dags(server, store)
+            runs = _run_dags(server, store, open_replay(repo / DATA_FOLDER, datetime.now(UTC)).end)
         with _phase("stop Airflow", phases):
             server.stop()
     with _phase("look up", phases):
@@ -104,32 +115,48 @@ def _missing(store: FeatureStore) -> dict[str, list[Any]]:
     return {name: steps for name, steps in {**unpublished, **ready}.items() if steps}
 
 
-def _run_dags(server: AirflowServer, store: FeatureStore) -> dict[str, list[DagRun]]:
-    """Unpause the DAGs and follow their runs until the scheduler has finished every one that is due."""
+def _run_dags(server: AirflowServer, store: FeatureStore, until: datetime) -> dict[str, list[DagRun]]:
+    """Unpause the DAGs and follow their runs of days that have arrived until the scheduler has finished them."""
     api = AirflowApi(server.url)
-    dag_ids = _await(lambda: api.dag_ids(), "Airflow has parsed no DAG", api.import_errors, minutes=1)
-    for dag_id in dag_ids:
-        for run in api.runs(dag_id):
-            if run.state == "failed":
-                api.clear(dag_id, run.run_id)
-        api.unpause(dag_id)
-    until = datetime.now(UTC)
+    dag_ids = _await(api.dag_ids, "Airflow has parsed no DAG", api.import_errors, minutes=1)
+    _start_again(api, dag_ids, store)
     finished: dict[tuple[str, str, str], str] = {}
     deadline = time.monotonic() + RUN_MINUTES * 60
+    silent = 0
     while time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        runs = {dag_id: list(api.runs(dag_id)) for dag_id in dag_ids}
-        for run in (run for found in runs.values() for run in found):
-            _show_progress(api, run, finished)
-            if run.state == "failed":
-                raise DemoFailed(_failure(api, run, server))
-        store.runtime.reload()
+        try:
+            runs = {dag_id: [run for run in api.runs(dag_id) if run.end and run.end <= until] for dag_id in dag_ids}
+            for run in (run for found in runs.values() for run in found):
+                _show_progress(api, run, finished)
+            silent = 0
+        except StateError:
+            silent += 1
+            if silent > PATIENCE:
+                raise
+            continue
+        failed = [run for found in runs.values() for run in found if run.state == "failed"]
+        if failed:
+            raise DemoFailed(_failure(api, failed[0], server))
         if not _missing(store) and all(run.state == "success" for found in runs.values() for run in found):
             return runs
     raise DemoFailed(
         f"the DAG runs up to {show_instant(until)} did not end within {RUN_MINUTES} minutes; look at "
         f"{server.home}/logs, then run `make demo` again: it goes on where it stopped"
     )
+
+
+def _start_again(api: AirflowApi, dag_ids: Sequence[str], store: FeatureStore) -> None:
+    """Unpause the DAGs; runs that failed, or whose steps are missing again after a change, start anew."""
+    missing = {tuple(step) for view in store.status()["views"].values() for step in view["missing_intervals"]}
+    for dag_id in dag_ids:
+        for run in api.runs(dag_id):
+            interval = (show_instant(run.start), show_instant(run.end)) if run.start and run.end else None
+            if run.state == "failed":
+                api.clear(dag_id, run.run_id)
+            elif run.state == "success" and interval in missing:
+                api.clear(dag_id, run.run_id, only_failed=False)
+        api.unpause(dag_id)
 
 
 def _show_progress(api: AirflowApi, run: DagRun, finished: dict[tuple[str, str, str], str]) -> None:
@@ -245,13 +272,10 @@ def _say(text: str) -> None:
     console.print(text, markup=False)
 
 
-def _stop(store: FeatureStore) -> None:
-    """Stop what runs, also after an interruption, which a second Ctrl-C must not break off."""
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    store.close()
-    airflow_server(store.settings).stop()
-    redis_server(store.settings).stop()
-    signal.signal(signal.SIGINT, previous)
+def _ignore_signals() -> None:
+    """Let nothing break off the stopping of services."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(number: int, frame: object) -> None:

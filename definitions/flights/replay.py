@@ -28,6 +28,11 @@ class Replay:
         return self.last_day - LAST_REAL_DAY
 
     @property
+    def end(self) -> datetime:
+        """The end of the last day that arrives."""
+        return datetime.combine(self.last_day + timedelta(days=1), time(), UTC)
+
+    @property
     def first_step(self) -> datetime:
         """The start of the first daily step that the views compute."""
         return datetime.combine(self.last_day - timedelta(days=self.steps - 1), time(), UTC)
@@ -39,7 +44,9 @@ def open_replay(folder: Path, now: datetime, steps: int = INTERVALS) -> Replay:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         fixed = {"last_day": (now - timedelta(days=1)).date().isoformat(), "steps": steps}
-        path.write_text(json.dumps(fixed) + "\n", encoding="utf-8")
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(fixed) + "\n", encoding="utf-8")
+        partial.replace(path)
     stored = json.loads(path.read_text(encoding="utf-8"))
     return Replay(last_day=date.fromisoformat(stored["last_day"]), steps=stored["steps"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -81,9 +82,9 @@ class AirflowApi:
             for run in found
         )
 
-    def clear(self, dag_id: str, run_id: str) -> None:
-        """Let the failed tasks of a run start again."""
-        body = {"dry_run": False, "only_failed": True}
+    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = True) -> None:
+        """Let the failed tasks of a run, or all of them, start again."""
+        body = {"dry_run": False, "only_failed": only_failed}
         self._call("POST", f"/api/v2/dags/{_quoted(dag_id)}/dagRuns/{_quoted(run_id)}/clear", body)
 
     def tasks(self, run: DagRun) -> tuple[TaskInstance, ...]:
@@ -121,7 +122,7 @@ class AirflowApi:
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]
             raise StateError(f"Airflow refused {method} {path}: {error.code} {detail}", status=error.code) from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
             raise StateError(f"Airflow at {self._url} does not answer {method} {path}: {error}") from error
 
 

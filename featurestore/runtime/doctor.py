@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from featurestore.embedded.delta_jars import delta_jars
 from featurestore.embedded.java import resolve_java_home
@@ -41,7 +42,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> tuple[Finding, ...]:
-    """Examine packages, Java, jars, the Spark profile, the Redis program and the online store."""
+    """Examine packages, Java, jars, the Spark profile, the registry, the Redis program and the online store."""
     return tuple(_examine(settings))
 
 
@@ -51,6 +52,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     yield _tool("Java", lambda: _java())
     yield _tool("Delta jars", lambda: ", ".join(path.name for path in delta_jars()))
     yield _tool("Spark profile", lambda: str(read_spark_profile(settings.spark_profile, repo=settings.repo).path))
+    if find_spec("sqlalchemy") is not None:
+        yield _tool("registry", lambda: _registry(settings))
     if settings.uses_own_redis:
         yield _tool("redis-server", lambda: _redis_program())
     yield _tool("online store", lambda: _online(settings))
@@ -77,19 +80,25 @@ def _java() -> str:
     return f"{java.version} ({java.origin}, {java.home})"
 
 
+def _registry(settings: Settings) -> str:
+    from featurestore.stores.database import create_database
+
+    with create_database(settings.absolute_registry_url) as database:
+        return database.name
+
+
 def _redis_program() -> str:
     binary = find_redis_server()
     return f"{binary.version} ({binary.path})"
 
 
 def _online(settings: Settings) -> str:
-    address = OnlineAddress.of(settings)
-    store = address.connect()
+    store = OnlineAddress.of(settings).connect()
     try:
         store.time_micros()
         check = getattr(store, "check_eviction_policy", None)
         if check is not None:
             check()
+        return str(getattr(store, "address", settings.online_type))
     finally:
         store.close()
-    return address.url

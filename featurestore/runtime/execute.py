@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol, assert_never
 
-from featurestore.errors import ExitCode, FeatureStoreError
+from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
 from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
 from featurestore.runtime.compute import compute_interval
 from featurestore.runtime.context import RuntimeContext
@@ -71,7 +72,7 @@ def execute(
 
     A view whose step fails has its later steps left out, and so have the views that read it from there on (they are
     not ready); what is committed is published all the same, and other views go on. ``views`` are named in the result
-    even when they had nothing to do. An error that is not a FeatureStoreError ends the job.
+    even when they had nothing to do. What Spark, Delta or a database raises is a RunFailed of that view.
     """
     started = time.monotonic()
     logs = {name: _ViewLog(name) for name in views}
@@ -86,6 +87,10 @@ def execute(
         except FeatureStoreError as error:
             logger.error("%s: %s", stage, error)
             log.error = log.error or error
+        except foreign_errors() as error:
+            logger.exception("%s failed", stage)
+            told = RunFailed(f"{stage}: {type(error).__name__}: {_first_line(error)}", view=stage.view)
+            log.error = log.error or told
         log.seconds += time.monotonic() - stage_started
     return JobResult(views=tuple(log.result() for log in logs.values()), seconds={"stages": time.monotonic() - started})
 
@@ -102,3 +107,20 @@ def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
             log.published = publish_view(context, view)
         case _:
             assert_never(stage)
+
+
+@functools.cache
+def foreign_errors() -> tuple[type[Exception], ...]:
+    """Name what Spark, Delta, Arrow, the registry's database and file systems raise: it ends a stage, not the job."""
+    from deltalake.exceptions import DeltaError
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from pyarrow.lib import ArrowException
+    from pyspark.errors import PySparkException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (PySparkException, Py4JError, DeltaError, ArrowException, SQLAlchemyError, OSError)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:1000] if text else "no message"

@@ -28,9 +28,9 @@ class FaultPoint(StrEnum):
     RECORDED = "recorded"
     SENDING = "sending"
     SENT = "sent"
+    RECONCILED = "reconciled"
     POINTED = "pointed"
     MARKED = "marked"
-    RECONCILED = "reconciled"
 
 
 _reached: Counter[FaultPoint] = Counter()

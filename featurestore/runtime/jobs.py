@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from featurestore.errors import ExitCode, FeatureStoreError, SettingsError
-from featurestore.intervals import Interval, parse_instant
+from featurestore.intervals import Interval, parse_instant, show_instant
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
 from featurestore.runtime.context import RuntimeContext
@@ -50,6 +51,7 @@ def run_job(job: Job, argv: Sequence[str], *, emit: Callable[[str], object]) -> 
     options = _parser(job).parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("featurestore").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _end)
     try:
         context = RuntimeContext(load_settings(options.repo))
         try:
@@ -58,15 +60,28 @@ def run_job(job: Job, argv: Sequence[str], *, emit: Callable[[str], object]) -> 
             context.close()
     except FeatureStoreError as error:
         logger.error("%s", error)
-        names = options.view or ["*"]
-        result = JobResult(
-            views=tuple(ViewResult(view=n, outcome=error.exit_code, error=describe_error(error)) for n in names)
-        )
+        result = _failed(options.view, error.exit_code, error)
+    except Exception as error:  # the entry point: whatever it was, the caller gets a result line and an exit code
+        logger.exception("the job failed")
+        result = _failed(options.view, ExitCode.FAILED, error)
     emit(result.to_line())
     return int(result.exit_code)
 
 
+def _failed(views: Sequence[str], outcome: ExitCode, error: Exception) -> JobResult:
+    return JobResult(
+        views=tuple(ViewResult(view=n, outcome=outcome, error=describe_error(error)) for n in views or ["*"])
+    )
+
+
+def _end(number: int, frame: object) -> None:
+    """End as after an error, so that claims are given back."""
+    raise SystemExit(128 + number)
+
+
 def _stages(context: RuntimeContext, views: Sequence[str], options: argparse.Namespace) -> tuple[Stage, ...]:
+    if options.start > options.end:
+        raise SettingsError(f"--start {show_instant(options.start)} is after --end {show_instant(options.end)}")
     bounds = Interval(options.start, options.end)
     return plan_request(context, views, bounds, repair=getattr(options, "repair", False))
 

@@ -30,13 +30,19 @@ def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
 
     A view new to the pointer, and a version that has nothing to publish from Delta (a bumped model, a view without
     schedule), is served at once; another new version is ``building`` until its publication is complete. Views that
-    the manifest lacks are taken out: lookups of them fail from then on.
+    the manifest lacks are taken out: lookups of them fail from then on. A manifest older than the pointer's changes
+    nothing.
     """
+    current = read_pointer(context)
+    if current is not None and current.generation > manifest.generation:
+        return
     _keep_older_nodes(context, manifest)
     context.online.put_record(manifest_key(manifest.project), manifest_to_json(manifest).encode())
     served = {view.name: view for view in manifest.stored_views() if not isinstance(view, ViewNode) or view.online}
 
     def change(pointer: Pointer) -> Pointer:
+        if pointer.generation > manifest.generation:
+            return pointer
         for name in set(pointer.views) - set(served):
             pointer = pointer.with_view(name, None)
         for name, view in served.items():
@@ -79,20 +85,13 @@ def point_to(context: RuntimeContext, view: StoredViewNode, covered: Interval | 
 
     def change(pointer: Pointer) -> Pointer:
         old = pointer.views.get(view.name)
-        if old is None or old.storage_id == view.storage_id:
-            warm = old.warm if old else ()
-            building = old.building if old else None
-            return pointer.with_view(
-                view.name,
-                ViewPointer(
-                    version=view.version,
-                    storage_id=view.storage_id,
-                    covered_until_us=until,
-                    covered_from_us=start,
-                    building=building,
-                    warm=warm,
-                ),
-            )
+        if old is not None and old.storage_id == view.storage_id:
+            return pointer.with_view(view.name, _reaching(context, view, old, until, start))
+        if pointer.generation > context.manifest.generation:
+            return pointer  # definitions were applied meanwhile: this version is not to be served any more
+        if old is None:
+            old = ViewPointer(version=view.version, storage_id=view.storage_id)
+            return pointer.with_view(view.name, replace(old, covered_until_us=until, covered_from_us=start))
         if old.covered_until_us is not None and (until is None or until < old.covered_until_us):
             return pointer.with_view(view.name, replace(old, building=_ref(view)))
         warm = (VersionRef(version=old.version, storage_id=old.storage_id), *old.warm)
@@ -132,6 +131,18 @@ def open_for_scoring(context: RuntimeContext, view: StoredViewNode) -> None:
         return pointer
 
     _update(context, change)
+
+
+def _reaching(
+    context: RuntimeContext, view: StoredViewNode, old: ViewPointer, until: int | None, start: int | None
+) -> ViewPointer:
+    """Move the served version's stretch forward; of two publishers the one that saw more counts, whoever ends last."""
+    if old.covered_until_us is not None and (until is None or until < old.covered_until_us):
+        return old
+    moved = replace(old, covered_until_us=until, covered_from_us=start)
+    if isinstance(view, PredictionViewNode) and not _awaits_scoring(context, view, moved):
+        moved = replace(moved, pending_since_us=None)
+    return moved
 
 
 def _awaits_scoring(context: RuntimeContext, prediction: PredictionViewNode, found: ViewPointer) -> bool:

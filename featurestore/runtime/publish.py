@@ -55,6 +55,8 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     key = marker_key(project_id, view.storage_id)
     stored = context.online.read([key])[0]
     marker = Marker.from_bytes(stored) if stored else None
+    if marker is not None and marker.delta_version > latest:
+        marker = None  # the table was made anew since
     covered_until = None if covered is None else covered.end
     goal = Marker(delta_version=latest, covered_until_us=None if covered_until is None else to_micros(covered_until))
     if marker == goal:
@@ -74,12 +76,12 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         reach(FaultPoint.SENDING)
         result = pairs.send()
         reach(FaultPoint.SENT)
-        point_to(context, view, covered)
-        reach(FaultPoint.POINTED)
-        context.online.put_record(key, goal.to_bytes())
-        reach(FaultPoint.MARKED)
         checked = reconcile(view, pairs)
         reach(FaultPoint.RECONCILED)
+        point_to(context, view, covered)
+        reach(FaultPoint.POINTED)
+        context.online.replace_record(key, stored, goal.to_bytes())
+        reach(FaultPoint.MARKED)
     _record(context, view, latest, covered_until, result)
     logger.info("%s: %d rows sent (%d older), %d checked", view.name, result.sent, result.ignored, checked)
     return PublicationResult(sent=result.sent, ignored=result.ignored, bytes_sent=result.bytes_sent, checked=checked)

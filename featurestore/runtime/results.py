@@ -132,7 +132,7 @@ def gravest(outcomes: Iterable[Outcome]) -> Outcome:
     return min(outcomes, key=_SEVERITY.index, default=ExitCode.NOTHING_TO_DO)
 
 
-def describe_error(error: Exception) -> dict[str, Any]:
+def describe_error(error: BaseException) -> dict[str, Any]:
     """Give an error as JSON values: type, message, and for a refusal the first rule, its sample and the report."""
     described: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, FeatureStoreError):

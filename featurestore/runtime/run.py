@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from featurestore.errors import ExitCode, GateRefused, IntervalBusy
+from featurestore.errors import ExitCode, FeatureStoreError, GateRefused, IntervalBusy
 from featurestore.intervals import Interval
 from featurestore.ir.columns import COMPUTED_AT, table_location
 from featurestore.ir.nodes import StoredViewNode
@@ -96,6 +96,9 @@ def run_interval(
     """
     from featurestore.engines.spark.worker_errors import raised_in_worker
 
+    if not repair and context.ledger.coverage(view.name, view.version).covers(interval):
+        logger.info("%s %s: another run did it meanwhile", view.name, interval)
+        return IntervalResult(interval=interval, outcome=ExitCode.NOTHING_TO_DO)
     unfinished = _unfinished(context, view, interval)
     claim = context.ledger.claim(
         view.name,
@@ -230,10 +233,13 @@ def _lease(context: RuntimeContext, claim: Claim) -> Iterator[Callable[[], None]
             except IntervalBusy as error:
                 lost.append(error)
                 return
+            except FeatureStoreError as error:
+                logger.warning("%s %s: no heartbeat, tried again: %s", claim.view, claim.interval, error)
 
     def check() -> None:
         if lost:
             raise lost[0]
+        context.ledger.heartbeat(claim, now=context.clock(), lease=LEASE)
 
     thread = threading.Thread(target=beat, name=f"lease {claim.run_id}", daemon=True)
     thread.start()
@@ -254,6 +260,6 @@ def _recorded_failure(context: RuntimeContext, claim: Claim) -> Iterator[None]:
     except GateRefused as error:
         context.ledger.refuse(claim, describe_error(error), now=context.clock())
         raise
-    except Exception as error:
+    except BaseException as error:  # an interruption too: the next run need not wait for the lease
         context.ledger.fail(claim, describe_error(error), now=context.clock())
         raise

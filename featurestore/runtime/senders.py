@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurestore.codec.value import is_newer
+from featurestore.engines.spark.worker_errors import raised_in_worker
 from featurestore.runtime.pairs import pairs_of
 from featurestore.runtime.results import PublicationResult
 from featurestore.stores.base import OnlineStore, WriteCount
@@ -67,14 +68,16 @@ class SparkPairs:
 
     def send(self) -> PublicationResult:
         rows = self._frame.mapInArrow(partial(_send, self._address), "written bigint, ignored bigint, bytes bigint")
-        found = rows.collect()
+        with raised_in_worker():
+            found = rows.collect()
         return _result(*(sum(row[name] for row in found) for name in ("written", "ignored", "bytes")))
 
     def compare(self) -> tuple[int, int, list[str]]:
         rows = self._frame.mapInArrow(
             partial(_compare, self._address), "checked bigint, wrong bigint, sample array<string>"
         )
-        found = rows.collect()
+        with raised_in_worker():
+            found = rows.collect()
         sample = [problem for row in found for problem in row.sample]
         return sum(row.checked for row in found), sum(row.wrong for row in found), sample[:_SAMPLE]
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from featurestore.codec.keys import KeyCodec, manifest_key, marker_key, pointer_key
+from featurestore.codec.keys import KeyCodec, manifest_key, marker_key, nodes_key, pointer_key
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.senders import client
@@ -24,7 +24,7 @@ def teardown(context: RuntimeContext) -> dict[str, int]:
     The pointer goes first, so no lookup reads a half deleted project. Idempotent.
     """
     project = context.settings.project
-    context.online.delete([pointer_key(project), manifest_key(project)])
+    context.online.delete([pointer_key(project), manifest_key(project), nodes_key(project)])
     return {view.name: delete_view(context, view) for view in context.manifest.stored_views()}
 
 
