@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from featurestore.errors import FeatureNotFound
-from featurestore.intervals import EPOCH, Interval, to_utc, utc_now
+from featurestore.errors import FeatureNotFound, SettingsError
+from featurestore.intervals import EPOCH, Interval, show_instant, utc_now
 from featurestore.settings import Settings, load_settings, parse_settings
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class FeatureStore:
         """Compute and publish the whole steps inside ``[start, end)`` that are not done, or all with ``repair``."""
         from featurestore.runtime.request import run_request
 
-        bounds = Interval(to_utc(start), to_utc(end))
+        bounds = _bounds(start, end)
         return run_request(self.runtime, feature_views, bounds, repair=repair, progress=progress)
 
     def materialize_incremental(
@@ -104,7 +104,7 @@ class FeatureStore:
         """Compute and publish all missing steps up to ``end``, from each view's start."""
         from featurestore.runtime.request import run_request
 
-        return run_request(self.runtime, feature_views, Interval(EPOCH, to_utc(end)), progress=progress)
+        return run_request(self.runtime, feature_views, _bounds(EPOCH, end), progress=progress)
 
     def ensure(
         self, feature_view: str, until: datetime | None = None, *, progress: Progress | None = None
@@ -112,7 +112,7 @@ class FeatureStore:
         """Compute and publish the missing steps up to ``until`` (now) of a view and of the views it reads."""
         from featurestore.runtime.request import run_request
 
-        bounds = Interval(EPOCH, to_utc(until or self.clock()))
+        bounds = _bounds(EPOCH, until or self.clock())
         return run_request(self.runtime, [feature_view], bounds, parents=True, progress=progress)
 
     def backfill(
@@ -131,7 +131,7 @@ class FeatureStore:
         """Give the steps of ``view`` inside ``[start, end)`` that are not done."""
         from featurestore.runtime.status import missing_intervals
 
-        return missing_intervals(self.runtime, view, Interval(to_utc(start), to_utc(end)))
+        return missing_intervals(self.runtime, view, _bounds(start, end))
 
     def status(self) -> dict[str, Any]:
         """Give coverage, freshness and the last error of every view, as JSON values."""
@@ -225,3 +225,13 @@ class FeatureStore:
         repo = str(self.settings.repo)
         if repo not in sys.path:
             sys.path.insert(0, repo)
+
+
+def _bounds(start: datetime, end: datetime) -> Interval:
+    try:
+        return Interval(start, end)
+    except ValueError as error:
+        raise SettingsError(
+            f"the range starts at {show_instant(start)}, after its end {show_instant(end)}; "
+            "give the earlier instant first (the end itself is not in the range)"
+        ) from error

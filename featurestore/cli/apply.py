@@ -10,14 +10,13 @@ from featurestore.cli.services import ensure_redis
 from featurestore.plan.format import format_plan, plan_to_dict
 
 
-@click.command("apply")
+@click.command("apply", short_help="Check the definitions and record them.")
 @as_json
 @click.pass_context
 def command(ctx: click.Context, json_output: bool) -> None:
     """Check all definitions and record them: registry, DAG manifest, online manifest."""
     store = open_store(ctx)
-    if not json_output:
-        ensure_redis(store.settings)
+    ensure_redis(store.settings)
     plan = store.apply()
     if json_output:
         print_json(plan_to_dict(plan))

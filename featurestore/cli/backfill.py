@@ -6,13 +6,12 @@ from datetime import datetime
 
 import click
 
-from featurestore.cli.job_output import print_result
-from featurestore.cli.options import INSTANT, open_store
-from featurestore.cli.output import as_json, stage_progress
-from featurestore.cli.services import ensure_redis
+from featurestore.cli.job_output import run_stages
+from featurestore.cli.options import INSTANT
+from featurestore.cli.output import as_json
 
 
-@click.command("backfill")
+@click.command("backfill", short_help="Compute and publish one view's history.")
 @click.argument("view")
 @click.argument("start", type=INSTANT)
 @click.argument("end", type=INSTANT)
@@ -20,8 +19,8 @@ from featurestore.cli.services import ensure_redis
 @click.pass_context
 def command(ctx: click.Context, view: str, start: datetime, end: datetime, json_output: bool) -> int:
     """Compute and publish VIEW's missing steps inside [START, END); resumes where it stopped."""
-    store = open_store(ctx)
-    ensure_redis(store.settings)
-    with stage_progress("planning") as progress:
-        result = store.backfill(view, start, end, progress=progress)
-    return print_result(result, json_output=json_output)
+    return run_stages(
+        ctx,
+        lambda store, progress: store.backfill(view, start, end, progress=progress),
+        json_output=json_output,
+    )

@@ -10,7 +10,7 @@ from featurestore.orchestration.format import show_graphs
 from featurestore.orchestration.graph import build_graphs
 
 
-@click.group("dag")
+@click.group("dag", short_help="Look at the generated DAGs.")
 def command() -> None:
     """Look at the generated DAGs."""
 

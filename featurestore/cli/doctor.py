@@ -10,11 +10,11 @@ from featurestore.runtime.doctor import examine
 from featurestore.settings import load_settings
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Check what the engine needs on this machine.")
 @as_json
 @click.pass_context
 def command(ctx: click.Context, json_output: bool) -> int:
-    """Check Java, Spark, Delta jars, Redis, Airflow and the registry."""
+    """Check packages, Java, Delta jars, the Spark profile, the registry and Redis."""
     findings = examine(load_settings(ctx.obj))
     if json_output:
         print_json([finding.to_dict() for finding in findings])

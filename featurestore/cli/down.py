@@ -9,7 +9,7 @@ from featurestore.cli.services import airflow_server, redis_server
 from featurestore.settings import load_settings
 
 
-@click.command("down")
+@click.command("down", short_help="Stop the project's Redis and Airflow.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Stop the project's Redis and Airflow; their data stays."""

@@ -12,7 +12,7 @@ from featurestore.cli.services import ensure_redis
 from featurestore.intervals import show_duration, utc_now
 
 
-@click.command("get-online-features")
+@click.command("get-online-features", short_help="Look up features and predictions.")
 @click.option("--entity", "-e", "entities", multiple=True, required=True, help="key=value[,key=value…]; one row each.")
 @click.option("--feature", "-f", "features", multiple=True, help="view:feature; may be given again.")
 @click.option("--service", "-s", help="A feature service, instead of --feature.")

@@ -9,15 +9,16 @@ import click
 from featurestore.cli.output import say
 from featurestore.cli.scaffold import FILES
 from featurestore.errors import StateError
-from featurestore.settings import CONFIG_FILE
+from featurestore.settings import CONFIG_FILE, parse_text
 
 
-@click.command("init")
+@click.command("init", short_help="Make a new project.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 @click.option("--project", default="my_features", show_default=True, help="The project's name.")
 @click.pass_context
 def command(ctx: click.Context, folder: Path, project: str) -> None:
-    """Make a project in FOLDER: settings, one definition, the job and DAG files. Nothing is overwritten."""
+    """Make a project in FOLDER: settings, one definition, the DAG file. Nothing is overwritten."""
+    parse_text(FILES[CONFIG_FILE].replace("{project}", project), repo=folder, origin=f"--project {project}")
     if (folder / CONFIG_FILE).exists():
         raise StateError(f"{folder / CONFIG_FILE} exists already; a folder holds one project")
     for name, text in FILES.items():

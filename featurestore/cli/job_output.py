@@ -1,16 +1,38 @@
-"""How verbs that run stages print what came of them."""
+"""What all verbs that run stages do: open the store, show progress, print what came of it."""
 
 from __future__ import annotations
 
-from featurestore.cli.output import complain, print_json, print_table
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from featurestore.cli.options import open_store
+from featurestore.cli.output import complain, print_json, print_table, stage_progress
+from featurestore.cli.services import ensure_redis
 from featurestore.errors import ExitCode
 from featurestore.intervals import show_instant
-from featurestore.runtime.results import JobResult
 
-__all__ = ["print_result"]
+if TYPE_CHECKING:
+    from featurestore.runtime.execute import Progress
+    from featurestore.runtime.results import JobResult
+    from featurestore.store import FeatureStore
+
+__all__ = ["run_stages"]
 
 
-def print_result(result: JobResult, *, json_output: bool) -> ExitCode:
+def run_stages(
+    ctx: click.Context, call: Callable[[FeatureStore, Progress], JobResult], *, json_output: bool
+) -> ExitCode:
+    """Call ``call`` with the open store and the callable that its stages tell their progress to."""
+    store = open_store(ctx)
+    ensure_redis(store.settings)
+    with stage_progress("planning") as progress:
+        result = call(store, progress)
+    return _print_result(result, json_output=json_output)
+
+
+def _print_result(result: JobResult, *, json_output: bool) -> ExitCode:
     """Print a job's result, and give its exit code."""
     if json_output:
         print_json(result.to_dict())

@@ -13,7 +13,7 @@ from featurestore.ir.manifest import Manifest
 KINDS = ("entities", "sources", "views", "on-demand-views", "prediction-views", "services")
 
 
-@click.command("list")
+@click.command("list", short_help="List applied objects of one kind.")
 @click.argument("kind", type=click.Choice(KINDS))
 @as_json
 @click.pass_context

@@ -50,7 +50,7 @@ class _Verbs(click.Group):
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--repo", type=click.Path(file_okay=False), default=".", show_default=True, help="The project's folder.")
-@click.option("-v", "--verbose", is_flag=True, help="Show what the library logs.")
+@click.option("--verbose", is_flag=True, help="Show what the library logs.")
 @click.version_option(package_name="featurestore", prog_name="featurestore")
 @click.pass_context
 def cli(ctx: click.Context, repo: str, verbose: bool) -> None:

@@ -6,13 +6,12 @@ from datetime import datetime
 
 import click
 
-from featurestore.cli.job_output import print_result
-from featurestore.cli.options import INSTANT, open_store, views_option
-from featurestore.cli.output import as_json, stage_progress
-from featurestore.cli.services import ensure_redis
+from featurestore.cli.job_output import run_stages
+from featurestore.cli.options import INSTANT, views_option
+from featurestore.cli.output import as_json
 
 
-@click.command("materialize")
+@click.command("materialize", short_help="Compute and publish a range.")
 @click.argument("start", type=INSTANT)
 @click.argument("end", type=INSTANT)
 @views_option
@@ -23,8 +22,8 @@ def command(
     ctx: click.Context, start: datetime, end: datetime, views: tuple[str, ...], repair: bool, json_output: bool
 ) -> int:
     """Compute and publish the whole steps inside [START, END) that are not done yet."""
-    store = open_store(ctx)
-    ensure_redis(store.settings)
-    with stage_progress("planning") as progress:
-        result = store.materialize(start, end, views or None, repair=repair, progress=progress)
-    return print_result(result, json_output=json_output)
+    return run_stages(
+        ctx,
+        lambda store, progress: store.materialize(start, end, views or None, repair=repair, progress=progress),
+        json_output=json_output,
+    )

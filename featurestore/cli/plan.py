@@ -9,7 +9,7 @@ from featurestore.cli.output import as_json, print_json, say
 from featurestore.plan.format import format_plan, plan_to_dict
 
 
-@click.command("plan")
+@click.command("plan", short_help="Show what apply would change and compute.")
 @as_json
 @click.pass_context
 def command(ctx: click.Context, json_output: bool) -> None:

@@ -14,7 +14,7 @@ from featurestore.intervals import show_duration
 _FRESH = {True: "fresh", False: "late", None: ""}
 
 
-@click.command("status")
+@click.command("status", short_help="Show coverage and freshness of every view.")
 @as_json
 @click.pass_context
 def command(ctx: click.Context, json_output: bool) -> None:

@@ -9,7 +9,7 @@ from featurestore.cli.output import say
 from featurestore.cli.services import ensure_redis
 
 
-@click.command("teardown")
+@click.command("teardown", short_help="Delete what the project has stored.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.pass_context
 def command(ctx: click.Context, yes: bool) -> None:

@@ -9,7 +9,7 @@ from featurestore.cli.services import airflow_server, create_pool, ensure_redis
 from featurestore.settings import load_settings
 
 
-@click.command("up")
+@click.command("up", short_help="Start the project's Redis and Airflow.")
 @click.option("--airflow/--no-airflow", default=True, help="Start Airflow too (default), or Redis alone.")
 @click.pass_context
 def command(ctx: click.Context, airflow: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -13,19 +14,32 @@ from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.senders import client
 from featurestore.stores.online import OnlineAddress
 
-__all__ = ["delete_view", "teardown"]
+__all__ = ["applied_versions", "delete_view", "teardown"]
 
 _DELETE_KEYS = 2_048
 
 
 def teardown(context: RuntimeContext) -> dict[str, int]:
-    """Delete every view of the applied manifest; give the number of online rows deleted by view.
+    """Delete every version of every view that was applied; give the number of online rows deleted by view.
 
     The pointer goes first, so no lookup reads a half deleted project. Idempotent.
     """
     project = context.settings.project
     context.online.delete([pointer_key(project), manifest_key(project), nodes_key(project)])
-    return {view.name: delete_view(context, view) for view in context.manifest.stored_views()}
+    deleted: Counter[str] = Counter()
+    for view in applied_versions(context):
+        deleted[view.name] += delete_view(context, view)
+    return dict(deleted)
+
+
+def applied_versions(context: RuntimeContext) -> Iterator[StoredViewNode]:
+    """Give each view version that any applied manifest has, the newest first; reads one record an apply."""
+    seen: set[tuple[str, int]] = set()
+    for generation in range(context.manifest.generation, 0, -1):
+        for view in context.registry.manifest(generation).stored_views():
+            if (view.name, view.version) not in seen:
+                seen.add((view.name, view.version))
+                yield view
 
 
 def delete_view(context: RuntimeContext, view: StoredViewNode) -> int:

@@ -17,6 +17,7 @@ __all__ = [
     "CommitRecord",
     "Ledger",
     "LedgerReader",
+    "LedgerRebuild",
     "OnlineReader",
     "OnlineStore",
     "PublicationRecord",
@@ -123,6 +124,14 @@ class LedgerReader(Protocol):
     def publications(self, view: str, version: int) -> Sequence[PublicationRecord]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRebuild:
+    """Done runs that the Delta log had and the ledger lacked, and those that the ledger had and the log lacks."""
+
+    added: int
+    removed: int
+
+
 class Ledger(LedgerReader, Protocol):
     """Who computes which interval; every method is one transaction."""
 
@@ -161,6 +170,10 @@ class Ledger(LedgerReader, Protocol):
     def fail(self, claim: Claim, error: Mapping[str, Any], *, now: datetime) -> None: ...
 
     def record_publication(self, publication: PublicationRecord) -> None: ...
+
+    def rebuild(self, view: str, version: int, commits: Sequence[CommitRecord], *, now: datetime) -> LedgerRebuild:
+        """Make the done runs those of the Delta log; claims and failures stay. Idempotent."""
+        ...
 
     def forget(self, view: str, version: int) -> None:
         """Drop all runs and publications of a view version."""

@@ -25,6 +25,7 @@ from featurestore.intervals import Coverage, Interval, to_micros
 from featurestore.stores.base import (
     Claim,
     CommitRecord,
+    LedgerRebuild,
     PublicationRecord,
     RunRecord,
     RunState,
@@ -173,23 +174,19 @@ class SqlLedger:
             for table in (runs, publications):
                 connection.execute(delete(table).where(self._of(table, view, version)))
 
-    def rebuild(self, view: str, version: int, commits: Sequence[CommitRecord], *, now: datetime) -> None:
+    def rebuild(self, view: str, version: int, commits: Sequence[CommitRecord], *, now: datetime) -> LedgerRebuild:
         """Make the done runs those of the Delta log, in one transaction; claims and failures stay. Idempotent."""
         with self.database.write(self._scope(view, version)) as connection:
             kept = {(commit.interval, commit.generation) for commit in commits}
-            for run in self._runs(connection, view, version, None):
-                if run.state is RunState.DONE and (run.interval, run.generation) not in kept:
-                    key = self._key(view, version, run.interval, run.generation)
-                    connection.execute(delete(runs).where(_matches(runs, key)))
-                    _logger.warning(
-                        "%s v%d %s generation %d is not in Delta",
-                        view,
-                        version,
-                        run.interval,
-                        run.generation,
-                    )
+            recorded = self._runs(connection, view, version, None)
+            done = {(run.interval, run.generation) for run in recorded if run.state is RunState.DONE}
+            for interval, generation in sorted(done - kept):
+                key = self._key(view, version, interval, generation)
+                connection.execute(delete(runs).where(_matches(runs, key)))
+                _logger.warning("%s v%d %s generation %d is not in Delta", view, version, interval, generation)
             for commit in commits:
                 self._finish(connection, commit, now)
+        return LedgerRebuild(added=len(kept - done), removed=len(done - kept))
 
     def _finish(self, connection: Connection, commit: CommitRecord, now: datetime) -> None:
         key = self._key(commit.view, commit.version, commit.interval, commit.generation)

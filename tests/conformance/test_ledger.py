@@ -179,8 +179,9 @@ def test_runs_within_share_an_instant(ledger: SqlLedger) -> None:
 def test_rebuild_takes_the_delta_log_as_the_truth(ledger: SqlLedger) -> None:
     first, second, third = (claim(ledger, day(number)) for number in range(3))
     ledger.finish(commit(first), now=NOW)
-    for _ in range(2):
-        ledger.rebuild("v", 1, [commit(second), commit(second, generation=2, created=NOW)], now=NOW)
+    commits = [commit(second), commit(second, generation=2, created=NOW)]
+    changes = [ledger.rebuild("v", 1, commits, now=NOW) for _ in range(2)]
+    assert [(change.added, change.removed) for change in changes] == [(2, 1), (0, 0)]
     assert [(run.interval, run.generation, run.state) for run in ledger.runs("v", 1)] == [
         (day(1), 1, RunState.DONE),
         (day(1), 2, RunState.DONE),

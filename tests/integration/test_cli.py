@@ -83,7 +83,7 @@ def test_from_an_empty_folder_to_a_lookup(project: Project) -> None:
         assert database.execute("DELETE FROM runs").rowcount == 1
     database.close()
     assert told(project, "status")["views"]["user_data"]["covered"] == []
-    assert "1 runs recorded" in said(project, "ledger", "rebuild")
+    assert "user_data: 1 runs added, 0 removed" in said(project, "ledger", "rebuild")
     assert told(project, "status")["views"]["user_data"]["covered"] == status["covered"]
 
     assert "Redis stopped" in said(project, "down")
