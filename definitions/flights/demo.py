@@ -152,10 +152,8 @@ def _start_again(api: AirflowApi, dag_ids: Sequence[str], store: FeatureStore) -
     for dag_id in dag_ids:
         for run in api.runs(dag_id):
             interval = (show_instant(run.start), show_instant(run.end)) if run.start and run.end else None
-            if run.state == "failed":
+            if run.state == "failed" or (run.state == "success" and interval in missing):
                 api.clear(dag_id, run.run_id)
-            elif run.state == "success" and interval in missing:
-                api.clear(dag_id, run.run_id, only_failed=False)
         api.unpause(dag_id)
 
 

@@ -82,9 +82,9 @@ class AirflowApi:
             for run in found
         )
 
-    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = True) -> None:
-        """Let the failed tasks of a run, or all of them, start again."""
-        body = {"dry_run": False, "only_failed": only_failed}
+    def clear(self, dag_id: str, run_id: str) -> None:
+        """Let all tasks of a run start again: done steps have nothing to do, and what was mended is published."""
+        body = {"dry_run": False, "only_failed": False}
         self._call("POST", f"/api/v2/dags/{_quoted(dag_id)}/dagRuns/{_quoted(run_id)}/clear", body)
 
     def tasks(self, run: DagRun) -> tuple[TaskInstance, ...]:
