@@ -17,7 +17,7 @@ from featurestore.intervals import parse_instant
 
 __all__ = ["AirflowApi", "DagRun", "TaskInstance"]
 
-_TIMEOUT_SECONDS = 20
+_TIMEOUT_SECONDS = 60
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
