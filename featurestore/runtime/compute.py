@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from featurestore.engines.base import ComputeRequest, SourcePin
+from featurestore.engines.base import ComputedStep, ComputeRequest, SourcePin
 from featurestore.errors import InputNotReady
 from featurestore.intervals import Interval
 from featurestore.ir.nodes import StoredViewNode, ViewNode
@@ -15,8 +15,11 @@ from featurestore.runtime.code import code_of, ship_code
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.readiness import wait_reasons
 from featurestore.runtime.results import IntervalResult
-from featurestore.runtime.run import Computed, run_interval
+from featurestore.runtime.run import run_interval
 from featurestore.stores.base import Claim
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 __all__ = ["compute_interval", "pinned_parents", "refuse_unready"]
 
@@ -32,11 +35,10 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage) -> IntervalRe
         "views": pinned_parents(context, view),
     }
 
-    def compute(claim: Claim) -> Computed:
-        step = context.engine.compute(
+    def compute(claim: Claim) -> ComputedStep[DataFrame]:
+        return context.engine.compute(
             ComputeRequest(view=view, interval=stage.interval, first=stage.first, created=claim.created, pins=pins)
         )
-        return Computed(rows=step.rows, within=step.event_range, raw=step.raw, metrics=step.metrics)
 
     return run_interval(context, view, stage.interval, inputs=inputs, compute=compute, repair=stage.repair)
 

@@ -96,9 +96,7 @@ def _online(settings: Settings) -> str:
     store = OnlineAddress.of(settings).connect()
     try:
         store.time_micros()
-        check = getattr(store, "check_eviction_policy", None)
-        if check is not None:
-            check()
+        store.check_eviction_policy()
         return str(getattr(store, "address", settings.online_type))
     finally:
         store.close()

@@ -124,7 +124,7 @@ def _needed(plan: RequestPlan, index: int) -> list[str]:
 def _with_outputs(context: RuntimeContext, plan: RequestPlan, joined: DataFrame, spine_columns: list[str]) -> DataFrame:
     from pyspark.sql import functions as F
 
-    from featurestore.runtime.on_demand_columns import with_on_demand
+    from featurestore.runtime.on_demand_columns import call_column, with_on_demand
 
     joined = with_on_demand(context, joined, plan, _column)
     outputs = []
@@ -135,7 +135,7 @@ def _with_outputs(context: RuntimeContext, plan: RequestPlan, joined: DataFrame,
             case PredictionOutput():
                 column = _column(plan.predictions[output.prediction].read, output.feature)
             case OnDemandOutput():
-                column = f"_c{output.call}_{output.feature}"
+                column = call_column(output.call, output.feature)
         outputs.append(F.col(f"`{column}`").alias(output.name))
     passed = [F.col(f"`{name}`") for name in dict.fromkeys([*spine_columns, "_row"])]
     return joined.select(*passed, *outputs)

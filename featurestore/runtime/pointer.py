@@ -36,7 +36,7 @@ def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
     current = read_pointer(context)
     if current is not None and current.generation > manifest.generation:
         return
-    _keep_older_nodes(context, manifest)
+    _keep_older_nodes(context, manifest.project, current)
     context.online.put_record(manifest_key(manifest.project), manifest_to_json(manifest).encode())
     served = {view.name: view for view in manifest.stored_views() if not isinstance(view, ViewNode) or view.online}
 
@@ -52,15 +52,13 @@ def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
     _update(context, change)
 
 
-def _keep_older_nodes(context: RuntimeContext, manifest: Manifest) -> None:
+def _keep_older_nodes(context: RuntimeContext, project: str, pointer: Pointer | None) -> None:
     """Keep the nodes of view versions that may still be served or rolled back to: the pointer knows only numbers."""
-    project = manifest.project
     stored_manifest, stored_nodes = context.online.read([manifest_key(project), nodes_key(project)])
     nodes = dict(older_from_json(stored_nodes.decode())) if stored_nodes else {}
     if stored_manifest is not None:
         for view in manifest_from_json(stored_manifest.decode()).stored_views():
             nodes[view.name, view.version] = view
-    pointer = read_pointer(context)
     pointed = {} if pointer is None else pointer.views
     wanted = {
         (name, number)

@@ -154,6 +154,4 @@ def _pairs(context: RuntimeContext, rows: DataFrame, encoder: PairEncoder, *, si
 def _check_storage(context: RuntimeContext, view: StoredViewNode) -> None:
     if view.storage_id == 0:
         raise StateError(f"{view.name} has no storage id; run `featurestore apply` first", view=view.name)
-    check = getattr(context.online, "check_eviction_policy", None)
-    if check is not None:
-        check()
+    context.online.check_eviction_policy()

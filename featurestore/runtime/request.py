@@ -37,13 +37,7 @@ def run_request(
     progress: Progress | None = None,
 ) -> JobResult:
     """Compute and publish the missing steps of ``views`` (all by default; with ``parents``, what they read too)."""
-    manifest = context.manifest
-    wanted = set(views) if views is not None else {view.name for view in manifest.stored_views()}
-    for name in wanted:
-        manifest.stored_view(name)
-    if parents:
-        wanted = with_parents(context, wanted)
-    ordered = [view.name for view in manifest.stored_views() if view.name in wanted]
+    ordered = _in_order(context, with_parents(context, views) if parents and views is not None else views)
     stages = plan_request(context, ordered, bounds, repair=repair)
     return execute(context, stages, views=ordered, progress=progress or silent)
 
@@ -52,11 +46,7 @@ def run_publication(
     context: RuntimeContext, views: Sequence[str] | None, *, progress: Progress | None = None
 ) -> JobResult:
     """Publish views (all by default), features before predictions; FeatureNotFound names one that is not there."""
-    manifest = context.manifest
-    wanted = set(views) if views is not None else {view.name for view in manifest.stored_views()}
-    for name in wanted:
-        manifest.stored_view(name)
-    ordered = [view.name for view in manifest.stored_views() if view.name in wanted]
+    ordered = _in_order(context, views)
     stages = [PublishStage(view=name) for name in ordered]
     return execute(context, stages, views=ordered, progress=progress or silent)
 
@@ -71,3 +61,12 @@ def with_parents(context: RuntimeContext, views: Iterable[str]) -> set[str]:
             found.add(view.name)
             todo += [context.manifest.stored_view(name) for name in context.manifest.parents(view)]
     return found
+
+
+def _in_order(context: RuntimeContext, views: Iterable[str] | None) -> list[str]:
+    """Give the named views (all by default), inputs before those that read them; FeatureNotFound for an unknown one."""
+    every = [view.name for view in context.manifest.stored_views()]
+    if views is None:
+        return every
+    wanted = {context.manifest.stored_view(name).name for name in views}
+    return [name for name in every if name in wanted]

@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from featurestore.engines.base import ComputedStep
 from featurestore.errors import ExitCode, FeatureStoreError, GateRefused, IntervalBusy
 from featurestore.intervals import Interval
 from featurestore.ir.columns import COMPUTED_AT, table_location
@@ -24,27 +24,17 @@ from featurestore.stores.base import Claim, CommitRecord, RunState
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["LEASE", "Computation", "Computed", "PhaseClock", "app_id", "recover", "run_interval"]
+__all__ = ["LEASE", "Computation", "recover", "run_interval"]
 
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Computed:
-    """What an engine made for a run: the rows that should stand within ``within``, and the raw rows for the gate."""
-
-    rows: DataFrame
-    within: Interval
-    raw: DataFrame | None = None
-    metrics: Callable[[], Mapping[str, int]] = field(default=dict)
+Computation: TypeAlias = "Callable[[Claim], ComputedStep[DataFrame]]"
 
 
-Computation = Callable[[Claim], Computed]
-
-
-class PhaseClock:
+class _PhaseClock:
     """Add up the seconds of named phases."""
 
     def __init__(self) -> None:
@@ -59,7 +49,7 @@ class PhaseClock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
 
-def app_id(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> str:
+def _app_id(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> str:
     """Name a run's Delta transactions; with the generation it makes the commit happen once."""
     return f"{context.settings.project}/{table_location(view)}/{interval}"
 
@@ -113,7 +103,7 @@ def run_interval(
     )
     for run_id in unfinished:
         context.offline.drop_staging(run_id, view)
-    clock = PhaseClock()
+    clock = _PhaseClock()
     with _recorded_failure(context, claim), _lease(context, claim) as check_lease:
         reach(FaultPoint.CLAIMED)
         with clock.phase("compute"):
@@ -150,7 +140,7 @@ def _unfinished(context: RuntimeContext, view: StoredViewNode, interval: Interva
 
 
 def _gate(
-    context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: Computed
+    context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: ComputedStep[DataFrame]
 ) -> tuple[str, ...]:
     """Check input and output expectations; give the warnings, or raise GateRefused with every failed rule."""
     from featurestore.quality.gate import check
@@ -192,19 +182,17 @@ def _gate(
 
 
 def _commit(
-    context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: Computed
+    context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: ComputedStep[DataFrame]
 ) -> CommitRecord:
     """Append the rows that differ from what stands, as one Delta commit that names the run."""
-    from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
     from featurestore.engines.spark.difference import rows_to_append
 
     context.offline.ensure_table(view)
-    standing = context.offline.standing(view, within=computed.within, include_deleted=True)
+    standing = context.offline.standing(view, within=computed.event_range, include_deleted=True)
     rows = rows_to_append(staged, standing, view=view, created=claim.created)
-    appended = Observation("rows_appended")
-    rows = rows.withColumn(COMPUTED_AT, F.lit(context.clock())).observe(appended, F.count(F.lit(1)).alias("rows"))
+    rows = rows.withColumn(COMPUTED_AT, F.lit(context.clock()))
     commit = CommitRecord(
         run_id=claim.run_id,
         view=view.name,
@@ -216,29 +204,24 @@ def _commit(
         inputs=claim.inputs,
         counts=dict(computed.metrics()),
     )
-    done = context.offline.append(rows, view, commit, app_id=app_id(context, view, claim.interval))
-    return replace(done, counts={**done.counts, "rows_appended": int(appended.get["rows"])})
+    return context.offline.append(rows, view, commit, app_id=_app_id(context, view, claim.interval))
 
 
 @contextmanager
 def _lease(context: RuntimeContext, claim: Claim) -> Iterator[Callable[[], None]]:
     """Keep the lease alive from a thread until the block ends; the given check raises when it was lost."""
     ended = threading.Event()
-    lost: list[IntervalBusy] = []
 
     def beat() -> None:
         while not ended.wait(LEASE.total_seconds() / 4):
             try:
                 context.ledger.heartbeat(claim, now=context.clock(), lease=LEASE)
-            except IntervalBusy as error:
-                lost.append(error)
+            except IntervalBusy:
                 return
             except FeatureStoreError as error:
                 logger.warning("%s %s: no heartbeat, tried again: %s", claim.view, claim.interval, error)
 
     def check() -> None:
-        if lost:
-            raise lost[0]
         context.ledger.heartbeat(claim, now=context.clock(), lease=LEASE)
 
     thread = threading.Thread(target=beat, name=f"lease {claim.run_id}", daemon=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from featurestore.engines.base import ComputedStep
 from featurestore.engines.spark.scoring import ScoreRequest, score
 from featurestore.intervals import Interval
 from featurestore.plan.stages import ScoreStage
@@ -11,8 +12,11 @@ from featurestore.runtime.code import code_of, ship_code
 from featurestore.runtime.compute import pinned_parents, refuse_unready
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.results import IntervalResult
-from featurestore.runtime.run import Computed, run_interval
+from featurestore.runtime.run import run_interval
 from featurestore.stores.base import Claim
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 __all__ = ["score_interval"]
 
@@ -26,7 +30,7 @@ def score_interval(context: RuntimeContext, stage: ScoreStage) -> IntervalResult
     parents = [manifest.stored_view(name) for name in manifest.parents(view)]
     inputs: dict[str, Any] = {"sources": {}, "views": pinned_parents(context, view)}
 
-    def compute(claim: Claim) -> Computed:
+    def compute(claim: Claim) -> ComputedStep[DataFrame]:
         request = ScoreRequest(
             view=view,
             manifest=manifest,
@@ -36,6 +40,8 @@ def score_interval(context: RuntimeContext, stage: ScoreStage) -> IntervalResult
             coverage={parent.name: context.ledger.coverage(parent.name, parent.version) for parent in parents},
         )
         end = stage.interval.end
-        return Computed(rows=score(request), within=Interval(end, end + end.resolution))
+        return ComputedStep(
+            rows=score(request), raw=None, event_range=Interval(end, end + end.resolution), metrics=dict
+        )
 
     return run_interval(context, view, stage.interval, inputs=inputs, compute=compute, repair=stage.repair)
