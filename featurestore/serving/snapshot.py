@@ -44,12 +44,15 @@ class BoundPlan:
 
 
 class Snapshot:
-    """What one request sees of the project, whatever is applied or published meanwhile."""
+    """What one request sees of the project, whatever is applied or published meanwhile.
+
+    ``source`` knows a manifest of at least the record's generation already.
+    """
 
     def __init__(self, source: ManifestSource, record: bytes | None) -> None:
         self.record = record
         self.pointer = None if record is None else Pointer.from_bytes(record)
-        self.manifest: Manifest = source.manifest(self.pointer.generation if self.pointer else 0)
+        self.manifest: Manifest = source.manifest
         self._source = source
         self._plans: dict[tuple[str | tuple[str, ...] | ServiceNode, bool], BoundPlan] = {}
         self._codecs: dict[tuple[str, int], RowCodec] = {}

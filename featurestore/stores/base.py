@@ -13,6 +13,7 @@ from featurestore.ir.manifest import Manifest
 
 __all__ = [
     "AppliedVersion",
+    "AsyncOnlineReader",
     "Claim",
     "CommitRecord",
     "Ledger",
@@ -231,6 +232,16 @@ class OnlineReader(Protocol):
     def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
         """Give the stored bytes of each key, in order, in one round trip (one for each shard of a cluster)."""
         ...
+
+
+class AsyncOnlineReader(Protocol):
+    """What a lookup needs inside an event loop; a cancelled read leaves no connection with unread replies behind."""
+
+    async def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
+        """Give the stored bytes of each key, in order, in one round trip (one for each shard of a cluster)."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class OnlineStore(OnlineReader, Protocol):

@@ -1,0 +1,224 @@
+"""A lookup without I/O: which bytes to read, and the answer from them. Sync and asyncio clients drive it alike."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from featurestore.codec.keys import pointer_key
+from featurestore.codec.pointer import Pointer
+from featurestore.errors import FeatureNotFound
+from featurestore.intervals import to_micros
+from featurestore.retrieval.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
+from featurestore.retrieval.planner import Features
+from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows
+from featurestore.serving.frame import CodeCheck, Frame
+from featurestore.serving.inference import Inference
+from featurestore.serving.manifests import ManifestSource
+from featurestore.serving.policies import settle
+from featurestore.serving.predictions import PredictionRows
+from featurestore.serving.response import OnlineResponse, OutputColumn
+from featurestore.serving.rows import ViewRows
+from featurestore.serving.snapshot import BoundPlan, Snapshot
+
+__all__ = ["Block", "Lookup", "LookupCore", "LookupRequest", "Read", "Step"]
+
+_Blobs: TypeAlias = Sequence[bytes | None]
+
+
+@dataclass(slots=True)
+class Read:
+    """Read these keys in one round trip and send back their stored bytes, in order."""
+
+    keys: list[bytes]
+
+
+@dataclass(slots=True)
+class Block:
+    """Call this where waiting holds up nobody else (a model may run, its result is written back); send back None."""
+
+    call: Callable[[], None]
+
+
+Step: TypeAlias = Read | Block
+Lookup: TypeAlias = Generator[Step, Any, OnlineResponse]
+"""A lookup under way: it yields the step to take, is sent the step's result, and returns the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupRequest:
+    """What the caller asked for.
+
+    Without ``repair`` no prediction is made: stale ones are served as such. ``ends`` is the monotonic time by which
+    the call is to be over.
+    """
+
+    features: Features
+    entity_rows: EntityRows
+    full_feature_names: bool = False
+    repair: bool = True
+    ends: float | None = None
+
+
+class LookupCore:
+    """What all lookups of one project share: its state as last seen, and the plans made on it. Threads may share it."""
+
+    def __init__(
+        self,
+        project: str,
+        *,
+        manifests: ManifestSource,
+        inference: Inference,
+        clock: Callable[[], datetime],
+        check_code: CodeCheck | None = None,
+    ) -> None:
+        self._pointer_key = pointer_key(project)
+        self._manifests = manifests
+        self._inference = inference
+        self._clock = clock
+        self._check_code = check_code
+        self._snapshot: Snapshot | None = None
+
+    def lookup(self, request: LookupRequest) -> Lookup:
+        """Go through one lookup: a read of the pointer record and all rows, once more if a version was switched."""
+        snapshot, bound = yield from self._plan(request)
+        columns = read_entity_rows(request.entity_rows, bound.needed)
+        if not columns.count:
+            nothing: list[_Blobs | None] = [None] * len(bound.reads)
+            return (yield from self._answer(snapshot, bound, columns, nothing, nothing, request))
+        keys = _encode(bound, columns)
+        record, blobs = yield from self._read(keys, columns.count)
+        if record != snapshot.record:
+            snapshot = yield from self._take_snapshot(record)
+            before, bound = bound, snapshot.bound(request.features, request.full_feature_names)
+            if bound.storage != before.storage or bound.needed != before.needed:
+                columns = read_entity_rows(request.entity_rows, bound.needed)
+                keys = _encode(bound, columns)
+                _, blobs = yield from self._read(keys, columns.count)
+        return (yield from self._answer(snapshot, bound, columns, keys, blobs, request))
+
+    def _plan(self, request: LookupRequest) -> Generator[Step, Any, tuple[Snapshot, BoundPlan]]:
+        """Plan on the state last seen; a name that it lacks may have been applied since."""
+        seen = self._snapshot
+        if seen is not None:
+            try:
+                return seen, seen.bound(request.features, request.full_feature_names)
+            except FeatureNotFound:
+                snapshot = yield from self._look()
+                if snapshot.record == seen.record:
+                    raise
+        else:
+            snapshot = yield from self._look()
+        return snapshot, snapshot.bound(request.features, request.full_feature_names)
+
+    def _look(self) -> Generator[Step, Any, Snapshot]:
+        """Read the pointer record, with the definitions if this process has none yet."""
+        wanted = self._manifests.wanted(0)
+        record, *definitions = yield Read([self._pointer_key, *wanted])
+        if wanted:
+            self._manifests.take(definitions)
+        return (yield from self._take_snapshot(record))
+
+    def _take_snapshot(self, record: bytes | None) -> Generator[Step, Any, Snapshot]:
+        """Make the record the state last seen; its definitions are read if they are newer than what is known."""
+        pointer = None if record is None else Pointer.from_bytes(record)
+        wanted = self._manifests.wanted(pointer.generation if pointer else 0)
+        if wanted:
+            self._manifests.take((yield Read([*wanted])))
+        self._snapshot = snapshot = Snapshot(self._manifests, record)
+        return snapshot
+
+    def _read(
+        self, keys: Sequence[_Blobs | None], count: int
+    ) -> Generator[Step, Any, tuple[bytes | None, list[_Blobs | None]]]:
+        """Read the pointer record and all rows at once; a null key has no row."""
+        wanted = [self._pointer_key]
+        for encoded in keys:
+            wanted += [key for key in encoded or () if key is not None]
+        found = yield Read(wanted)
+        blobs: list[_Blobs | None] = []
+        at = 1
+        for encoded in keys:
+            if encoded is None:
+                blobs.append(None)
+            elif None not in encoded:
+                blobs.append(found[at : at + count])
+                at += count
+            else:
+                rest = iter(found[at:])
+                blobs.append([None if key is None else next(rest) for key in encoded])
+                at += count - encoded.count(None)
+        return found[0], blobs
+
+    def _answer(
+        self,
+        snapshot: Snapshot,
+        bound: BoundPlan,
+        request: EntityColumns,
+        keys: Sequence[_Blobs | None],
+        blobs: Sequence[_Blobs | None],
+        asked: LookupRequest,
+    ) -> Lookup:
+        now_us = to_micros(self._clock())
+        plan = bound.plan
+        absent: _Blobs = [None] * request.count
+        rows = [
+            ViewRows(read.values.decode(absent if found is None else found), read.rules, now_us)
+            for read, found in zip(bound.reads, blobs, strict=True)
+        ]
+        frame = Frame(plan, rows, request, self._check_code)
+        predictions: list[PredictionRows] = []
+        for prediction in plan.predictions:
+            judged = _judge(snapshot, prediction, frame, now_us)
+            predictions.append(judged)
+            if not judged.is_fresh:
+                call = self._settling(prediction, judged, frame, keys[prediction.read] or absent, asked)
+                if prediction.view.on_stale == "infer" and asked.repair:
+                    yield Block(call)
+                else:
+                    call()
+        columns: list[OutputColumn] = []
+        for output in plan.outputs:
+            match output:
+                case StoredOutput():
+                    columns.append(rows[output.read].column(output.feature))
+                case OnDemandOutput():
+                    columns.append(frame.column(output.call, output.feature))
+                case PredictionOutput():
+                    columns.append(predictions[output.prediction].column(output.feature))
+        return OnlineResponse(
+            keys={name: request.columns[name] for name in plan.key_columns},
+            outputs=plan.outputs,
+            columns=columns,
+            names=plan.names,
+            predictions={judged.view.name: judged for judged in predictions},
+        )
+
+    def _settling(
+        self, plan: PredictionPlan, judged: PredictionRows, frame: Frame, keys: _Blobs, asked: LookupRequest
+    ) -> Callable[[], None]:
+        """Make the call that applies the view's policies to rows that are stale or missing."""
+        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys) if asked.repair else None
+        return functools.partial(settle, plan, judged, frame.rows, keys, infer)
+
+
+def _judge(snapshot: Snapshot, plan: PredictionPlan, frame: Frame, now_us: int) -> PredictionRows:
+    return PredictionRows(
+        plan,
+        frame.rows,
+        now_us=now_us,
+        scored_until_us=snapshot.scored_until(plan),
+        awaits_scoring=snapshot.awaits_scoring(plan, now_us),
+    )
+
+
+def _encode(bound: BoundPlan, request: EntityColumns) -> list[_Blobs | None]:
+    return [
+        None
+        if read.keys is None
+        else read.keys.encode({name: request.columns[column] for name, column in read.columns})
+        for read in bound.reads
+    ]
