@@ -15,6 +15,8 @@ from featurestore.intervals import EPOCH, Interval, show_instant, utc_now
 from featurestore.settings import Settings, load_settings, parse_settings
 
 if TYPE_CHECKING:
+    from featurestore.ingest.results import WriteResult
+    from featurestore.ingest.writer import OnlineWriter
     from featurestore.ir.manifest import Manifest
     from featurestore.plan.plan import Plan
     from featurestore.runtime.context import RuntimeContext
@@ -58,7 +60,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Close what was opened; the store opens it again when it is used again."""
-        for name in ("runtime", "_client"):
+        for name in ("runtime", "_client", "_writer"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
@@ -198,6 +200,23 @@ class FeatureStore:
 
         return read_view(self.runtime, view, start, end, as_of)
 
+    # Writing
+
+    def write_to_online_store(
+        self,
+        feature_view_name: str,
+        df: Any,
+        transform_on_write: bool = True,
+        *,
+        on_invalid: Literal["raise", "dead_letter"] = "raise",
+    ) -> WriteResult:
+        """Write rows (pandas, pyarrow, a dict of columns) to a view; each column goes to the view that owns it.
+
+        Nothing is written unless every row is valid (SchemaMismatch names all kinds of problems), or with
+        ``on_invalid="dead_letter"`` the invalid rows are set aside.
+        """
+        return self._writer.write(feature_view_name, df, on_invalid=on_invalid)
+
     def teardown(self) -> dict[str, int]:
         """Delete the project's online rows, view tables and ledger; give the number of online rows by view."""
         from featurestore.runtime.teardown import teardown
@@ -220,6 +239,13 @@ class FeatureStore:
 
         self._import_repo()
         return connect_client(self.settings, clock=self.clock)
+
+    @cached_property
+    def _writer(self) -> OnlineWriter:
+        from featurestore.ingest.connect import connect_writer
+
+        self._import_repo()
+        return connect_writer(self.settings, clock=self.clock)
 
     def _import_repo(self) -> None:
         repo = str(self.settings.repo)

@@ -20,6 +20,8 @@ from featurestore.spec.dtypes import Int64
 __all__ = [
     "BUCKETS",
     "KeyCodec",
+    "dead_letter_key",
+    "index_key",
     "lock_key",
     "manifest_key",
     "marker_key",
@@ -164,6 +166,16 @@ def nodes_key(project: str) -> bytes:
 def marker_key(project_id: int, storage_id: int) -> bytes:
     """Where the publication marker of one (view, version) lies."""
     return f"featurestore:marker:{project_id}:{storage_id}".encode()
+
+
+def index_key(project_id: int, storage_id: int) -> bytes:
+    """The set of the row keys of one (view, version) that others than its publication wrote: Delta lacks them."""
+    return f"featurestore:keys:{project_id}:{storage_id}".encode()
+
+
+def dead_letter_key(project: str) -> bytes:
+    """The log of rows that a write set aside."""
+    return f"featurestore:dead_letters:{project}".encode()
 
 
 def project_ids_key() -> bytes:

@@ -13,6 +13,7 @@ __all__ = [
     "INPUTS_TIMESTAMP",
     "IS_DELETED",
     "RESERVED",
+    "key_fields",
     "stored_features",
     "table_location",
 ]
@@ -38,6 +39,11 @@ def stored_features(view: StoredViewNode) -> tuple[FieldNode, ...]:
             FieldNode(name=INPUTS_TIMESTAMP, dtype=Timestamp),
         )
     return view.features
+
+
+def key_fields(view: StoredViewNode) -> tuple[FieldNode, ...]:
+    """The parts of a view's online key: join keys, and for a prediction the request fields that it depends on."""
+    return view.join_keys + (view.request if isinstance(view, PredictionViewNode) else ())
 
 
 def table_location(view: StoredViewNode) -> str:

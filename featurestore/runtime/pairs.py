@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 
 from featurestore.codec.keys import KeyCodec
 from featurestore.codec.value import RowCodec
-from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_TIMESTAMP, IS_DELETED, stored_features
+from featurestore.ir.columns import (
+    CREATED_TIMESTAMP,
+    EVENT_TIMESTAMP,
+    INPUTS_TIMESTAMP,
+    IS_DELETED,
+    key_fields,
+    stored_features,
+)
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.ir.windows import emptied_expiry, holding_counts
 
@@ -35,7 +42,7 @@ class PairEncoder:
         """Give key, value and physical expiry (Unix ms, 0 for none) of each row; rows keep their order."""
         view = self.view
         table = pa.Table.from_batches([batch])
-        keys = KeyCodec(project_id=self.project_id, storage_id=view.storage_id, fields=view.join_keys)
+        keys = KeyCodec(project_id=self.project_id, storage_id=view.storage_id, fields=key_fields(view))
         event_us = _micros(table[EVENT_TIMESTAMP])
         if isinstance(view, PredictionViewNode):
             event_us = _micros(pc.coalesce(table[INPUTS_TIMESTAMP], table[EVENT_TIMESTAMP]))
@@ -49,7 +56,7 @@ class PairEncoder:
         )
         return pa.record_batch(
             {
-                "key": pa.array(keys.encode({key.name: table[key.name] for key in view.join_keys}), pa.binary()),
+                "key": pa.array(keys.encode({key.name: table[key.name] for key in keys.fields}), pa.binary()),
                 "value": pa.array(values, pa.binary()),
                 "expire_at_ms": pa.array(self._expiry(event_us, holds)),
             }

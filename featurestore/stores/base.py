@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.manifest import Manifest
+from featurestore.stores.key_sets import KeySets
 
 __all__ = [
     "AppliedVersion",
@@ -244,7 +245,7 @@ class AsyncOnlineReader(Protocol):
     async def close(self) -> None: ...
 
 
-class OnlineStore(OnlineReader, Protocol):
+class OnlineStore(OnlineReader, KeySets, Protocol):
     """Packed values by binary key; values carry their own stamp (``codec.value``)."""
 
     def write_if_newer(

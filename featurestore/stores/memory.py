@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from featurestore.codec.stamp import is_newer
@@ -12,6 +12,8 @@ from featurestore.intervals import to_micros, utc_now
 from featurestore.stores.base import WriteCount
 
 __all__ = ["MemoryOnlineStore"]
+
+_LOT = 2_048
 
 
 class MemoryOnlineStore:
@@ -23,6 +25,8 @@ class MemoryOnlineStore:
         self._values: dict[bytes, bytes] = {}
         self._expire_at_ms: dict[bytes, int] = {}
         self._project_ids: dict[str, int] = {}
+        self._sets: dict[bytes, dict[bytes, None]] = {}
+        self._logs: dict[bytes, list[bytes]] = {}
 
     def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
         """Give the stored bytes of each key, in order."""
@@ -67,9 +71,31 @@ class MemoryOnlineStore:
         with self._lock:
             found = 0
             for key in keys:
-                found += self._get(key) is not None
+                found += self._get(key) is not None or key in self._sets or key in self._logs
                 self._drop(key)
             return found
+
+    def add_members(self, key: bytes, members: Sequence[bytes]) -> None:
+        """Add to the set at ``key``; members that are there already change nothing."""
+        with self._lock:
+            self._sets.setdefault(key, {}).update(dict.fromkeys(members))
+
+    def members(self, key: bytes) -> Iterator[list[bytes]]:
+        """Give the members of a set in bounded lots."""
+        with self._lock:
+            found = list(self._sets.get(key, ()))
+        for start in range(0, len(found), _LOT):
+            yield found[start : start + _LOT]
+
+    def append_entries(self, key: bytes, entries: Sequence[bytes], *, keep: int) -> None:
+        """Append to the log at ``key``, which keeps the last ``keep`` entries."""
+        with self._lock:
+            self._logs[key] = [*self._logs.get(key, ()), *entries][-keep:]
+
+    def entries(self, key: bytes, *, last: int) -> list[bytes]:
+        """Give the last entries of a log, the newest first."""
+        with self._lock:
+            return self._logs.get(key, [])[::-1][:last]
 
     def time_micros(self) -> int:
         return to_micros(self._clock())
@@ -101,5 +127,7 @@ class MemoryOnlineStore:
             self._expire_at_ms.pop(key, None)
 
     def _drop(self, key: bytes) -> None:
+        self._sets.pop(key, None)
+        self._logs.pop(key, None)
         self._values.pop(key, None)
         self._expire_at_ms.pop(key, None)

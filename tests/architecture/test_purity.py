@@ -25,6 +25,7 @@ CASES = [
     ("featurestore.store", HEAVY),
     ("featurestore.serving.client", HEAVY - {"redis"}),
     ("featurestore.serving.connect", HEAVY - {"redis"}),
+    ("featurestore.ingest.connect", HEAVY - {"redis"}),
     ("featurestore.stores.redis", HEAVY - {"redis"}),
     ("featurestore.cli.main", HEAVY - {"rich"}),
     ("definitions.flights.predictions", HEAVY),

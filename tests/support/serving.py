@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -152,6 +152,18 @@ class CountingStore:
 
     def delete(self, keys: Sequence[bytes]) -> int:
         return self._inner.delete(keys)
+
+    def add_members(self, key: bytes, members: Sequence[bytes]) -> None:
+        self._inner.add_members(key, members)
+
+    def members(self, key: bytes) -> Iterator[list[bytes]]:
+        return self._inner.members(key)
+
+    def append_entries(self, key: bytes, entries: Sequence[bytes], *, keep: int) -> None:
+        self._inner.append_entries(key, entries, keep=keep)
+
+    def entries(self, key: bytes, *, last: int) -> list[bytes]:
+        return self._inner.entries(key, last=last)
 
     def time_micros(self) -> int:
         return self._inner.time_micros()

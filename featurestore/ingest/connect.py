@@ -1,0 +1,20 @@
+"""An ``OnlineWriter`` for a project's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from featurestore.ingest.writer import OnlineWriter
+from featurestore.intervals import utc_now
+from featurestore.settings import Settings
+from featurestore.stores.online import connect_online
+
+__all__ = ["connect_writer"]
+
+
+def connect_writer(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> OnlineWriter:
+    """Open the online store that the settings name; definitions come from there too."""
+    return OnlineWriter(
+        connect_online(settings), settings.project, clock=clock, max_future_skew=settings.max_future_skew
+    )
