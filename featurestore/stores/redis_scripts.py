@@ -24,6 +24,7 @@ class Script:
 
 WRITE_IF_NEWER = Script(f"""
 local function order(new, old)
+  if new == old then return 0 end
   for place = 1, #new do
     local x, y = string.byte(new, place), string.byte(old, place)
     if x ~= y then
@@ -35,25 +36,43 @@ local function order(new, old)
 end
 local count, written = #KEYS, 0
 local expiring = #ARGV > count
+local held, absent, winner = redis.call('MGET', unpack(KEYS)), {{}}, {{}}
 for i = 1, count do
-  local new = ARGV[i]
-  local result = order(string.sub(new, 1, {STAMP_BYTES}), redis.call('GETRANGE', KEYS[i], 0, {STAMP_BYTES - 1}))
-  if result == 0 then
-    local old = redis.call('GET', KEYS[i])
-    if old ~= new then result = order(redis.sha1hex(new), redis.sha1hex(old)) end
+  if not held[i] then absent[#absent + 1] = KEYS[i] end
+end
+if #absent > 0 and redis.call('EXISTS', unpack(absent)) > 0 then
+  for i = 1, #absent do redis.call('STRLEN', absent[i]) end
+end
+for i = 1, count do
+  local new, old, result = ARGV[i], ARGV[winner[KEYS[i]]] or held[i], 1
+  if old then
+    result = order(string.sub(new, 1, {STAMP_BYTES}), string.sub(old, 1, {STAMP_BYTES}))
+    if result == 0 and old ~= new then result = order(redis.sha1hex(new), redis.sha1hex(old)) end
   end
   if result > 0 then
-    if expiring and ARGV[count + i] ~= '0' then
-      redis.call('SET', KEYS[i], new, 'PXAT', ARGV[count + i])
-    else
-      redis.call('SET', KEYS[i], new)
-    end
+    winner[KEYS[i]] = i
     written = written + 1
   end
 end
+local lasting = {{}}
+for i = 1, count do
+  if winner[KEYS[i]] == i then
+    if expiring and ARGV[count + i] ~= '0' then
+      redis.call('SET', KEYS[i], ARGV[i], 'PXAT', ARGV[count + i])
+    else
+      lasting[#lasting + 1] = KEYS[i]
+      lasting[#lasting + 1] = ARGV[i]
+    end
+  end
+end
+if #lasting > 0 then redis.call('MSET', unpack(lasting)) end
 return written
 """)
-"""KEYS: row keys. ARGV: a value for each; then nothing, or Unix times in ms for each (0: none). Gives how many won."""
+"""KEYS: row keys. ARGV: a value for each; then nothing, or Unix times in ms for each (0: none). Gives how many won.
+
+MGET passes over a key of another kind than text, which STRLEN then complains of. All keys are read and set by one
+command each: a command for each key made the script take up to three times as long.
+"""
 
 REPLACE_RECORD = Script("""
 local held = redis.call('GET', KEYS[1])

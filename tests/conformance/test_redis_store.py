@@ -75,8 +75,21 @@ def test_a_script_has_at_most_64_keys(store: RedisOnlineStore, client: redis.Red
     found = calls(client)
     assert found["evalsha"] == 41 + 32
     assert found["script"] == 1
-    assert found["set"] == 64 * 40 + 1
-    assert "get" not in found
+    assert (found["mget"], found["mset"]) == (41, 41)
+    assert not {"get", "getrange", "set"} & set(found)
+
+
+def test_of_a_key_twice_in_a_call_the_greater_value_and_its_expiry_stay(
+    store: RedisOnlineStore, client: redis.Redis
+) -> None:
+    (key, older), (_, newer) = pairs(2)
+    newer = b"\xff" + newer[1:]
+    far = (int(time.time()) + 1000) * 1000
+    assert store.write_if_newer([(key, newer), (key, older)], expire_at_ms=[0, far]).written == 1
+    assert (client.get(key), client.pttl(key)) == (newer, -1)
+    client.delete(key)
+    assert store.write_if_newer([(key, older), (key, newer)], expire_at_ms=[0, far]).written == 2
+    assert client.get(key) == newer and client.pttl(key) > 0
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(Float64, 550), (Float32, 350)])
