@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from featurestore.compile.modules import FirstParty, ModuleFile
+from featurestore.ir.content import content_files
 
 __all__ = ["archive_name", "write_archive"]
 
@@ -19,13 +21,14 @@ def archive_name(digest: str) -> str:
     return f"{digest}.zip"
 
 
-def write_archive(repo: Path, package: str, folder: Path) -> tuple[str, Path]:
+def write_archive(repo: Path, package: str, folder: Path, models: Iterable[str] = ()) -> tuple[str, Path]:
     """Zip the definitions folder and the first-party modules it reaches; give the content digest and the path.
 
-    Files beside the modules, such as models, are in it; hidden files and caches are not.
+    Files beside the modules are in it, and ``models``: files and folders anywhere in the repo. Hidden files and caches
+    are not.
     Idempotent: equal code gives equal bytes under an equal name, moved into place in one step.
     """
-    entries = sorted(_entries(repo, package).items())
+    entries = sorted({**_entries(repo, package), **dict(_model_entries(repo, models))}.items())
     digest = hashlib.sha256()
     for name, content in entries:
         digest.update(f"{name}\0{len(content)}\0".encode())
@@ -52,15 +55,15 @@ def _entries(repo: Path, package: str) -> dict[str, bytes]:
     for member in first_party.members(name):
         for module in first_party.reached_from(member.name):
             found[_path_in_archive(module)] = module.path.read_bytes()
-    for path in repo.joinpath(*name.split(".")).rglob("*"):
-        inner = path.relative_to(repo)
-        if (
-            path.is_file()
-            and "__pycache__" not in inner.parts
-            and not any(part.startswith(".") for part in inner.parts)
-        ):
-            found[inner.as_posix()] = path.read_bytes()
+    for path in content_files(repo.joinpath(*name.split("."))):
+        found[path.relative_to(repo).as_posix()] = path.read_bytes()
     return found
+
+
+def _model_entries(repo: Path, models: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    for path in map(repo.joinpath, models):
+        for file in [path] if path.is_file() else content_files(path):
+            yield file.relative_to(repo).as_posix(), file.read_bytes()
 
 
 def _path_in_archive(module: ModuleFile) -> str:

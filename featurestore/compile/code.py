@@ -11,7 +11,7 @@ from featurestore.compile.reach import reached_code
 from featurestore.errors import StateError
 from featurestore.ir.nodes import CodeRef
 
-__all__ = ["code_digest", "code_ref", "file_digest", "verify_code"]
+__all__ = ["code_digest", "code_ref", "verify_code"]
 
 
 def code_ref(repo: Path, path: str) -> CodeRef:
@@ -43,12 +43,6 @@ def verify_code(code: CodeRef, repo: Path) -> None:
             found=found,
             expected=code.digest,
         )
-
-
-def file_digest(path: Path) -> str:
-    """Hash a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _module(root: FirstParty, name: str) -> ModuleFile:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
 from featurestore.compile.aggregates import default_name
 from featurestore.compile.catalog import Catalog, selection_of
-from featurestore.compile.code import code_ref, file_digest
+from featurestore.compile.code import code_ref
+from featurestore.compile.models import model_node
+from featurestore.compile.references import feature_refs, selections_of
 from featurestore.compile.schemas import (
     Schemas,
     batch_source_of,
@@ -33,13 +35,12 @@ from featurestore.spec.feature_view import (
 )
 from featurestore.spec.permission import Permission
 from featurestore.spec.prediction import PredictionView
-from featurestore.spec.selection import FeatureSelection
 from featurestore.spec.service import FeatureService
 from featurestore.spec.source import RequestSource, Source
 
 _T = TypeVar("_T")
 
-__all__ = ["function_path", "lower", "selections_of", "views_in_order"]
+__all__ = ["function_path", "lower", "views_in_order"]
 
 
 def lower(catalog: Catalog, schemas: Schemas, *, project: str, repo: Path) -> Manifest:
@@ -101,19 +102,6 @@ def function_path(function: object) -> str:
     return f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
 
 
-def selections_of(view: PredictionView) -> tuple[FeatureSelection, ...]:
-    """Give what a prediction view reads, whether it names views, selections or a service."""
-    match view.features:
-        case None:
-            return ()
-        case FeatureService(features=features):
-            return tuple(selection_of(entry) for entry in features)
-        case list() | tuple():
-            return tuple(selection_of(entry) for entry in view.features)
-        case _:
-            return (selection_of(view.features),)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lowering:
     schemas: Schemas
@@ -147,7 +135,7 @@ class _Lowering:
         selections = [selection_of(entry) for entry in view.sources if not isinstance(entry, RequestSource)]
         return nodes.OnDemandViewNode(
             name=view.name,
-            inputs=tuple(self._refs(selections)),
+            inputs=tuple(feature_refs(selections, self.schemas)),
             request=tuple(item for request in requests for item in field_nodes(request.schema)),
             features=self._features(view),
             code=code_ref(self.repo, function_path(view.function)),
@@ -159,19 +147,13 @@ class _Lowering:
         )
 
     def prediction(self, view: PredictionView) -> nodes.PredictionViewNode:
-        model = view.model
         return nodes.PredictionViewNode(
             name=view.name,
             join_keys=join_keys_of(view.entities),
             entities=tuple(entity.name for entity in view.entities),
-            inputs=tuple(self._refs(selections_of(view))),
+            inputs=tuple(feature_refs(selections_of(view), self.schemas)),
             request=field_nodes(view.request.schema) if view.request else (),
-            model=nodes.ModelNode(
-                name=model.name,
-                version=model.version,
-                load=code_ref(self.repo, model.load),
-                files=tuple((path, file_digest(self.repo / path)) for path in sorted(model.files)),
-            ),
+            model=model_node(view, self.schemas, self.repo),
             features=self._features(view),
             start=to_utc(view.start) if view.start else None,
             schedule=_schedule(view.schedule),
@@ -194,7 +176,7 @@ class _Lowering:
     def service(self, service: FeatureService) -> nodes.ServiceNode:
         return nodes.ServiceNode(
             name=service.name,
-            features=tuple(self._refs(selection_of(entry) for entry in service.features)),
+            features=tuple(feature_refs(map(selection_of, service.features), self.schemas)),
             owner=service.owner,
             tags=_pairs(service.tags),
             description=service.description,
@@ -202,19 +184,6 @@ class _Lowering:
 
     def _features(self, view: BatchFeatureView | OnDemandFeatureView | PredictionView) -> tuple[nodes.FieldNode, ...]:
         return cast(tuple[nodes.FieldNode, ...], self.schemas.features(view))
-
-    def _refs(self, selections: Iterable[FeatureSelection]) -> Iterator[nodes.FeatureRef]:
-        for selection in selections:
-            names = selection.names
-            if names is None:
-                names = tuple(item.name for item in self.schemas.features(selection.view) or ())
-            for name in names:
-                yield nodes.FeatureRef(
-                    view=selection.view.name,
-                    feature=name,
-                    alias=selection.alias or selection.view.name,
-                    join_key_map=_pairs(selection.join_key_map),
-                )
 
     def _input(self, entry: ViewInput) -> nodes.InputNode:
         if isinstance(entry, Source):

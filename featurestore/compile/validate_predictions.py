@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from featurestore.compile.catalog import selection_of
-from featurestore.compile.lower import selections_of
+from featurestore.compile.models import model_problems
+from featurestore.compile.references import selections_of
 from featurestore.compile.report import Report, choices
 from featurestore.compile.schemas import Schemas, join_keys_of
-from featurestore.compile.validate_code import function_problems, load_path_problems
+from featurestore.compile.validate_code import function_problems
 from featurestore.compile.validate_expectations import check_expectations
 from featurestore.compile.validate_features import check_features
 from featurestore.compile.validate_views import check_duration, check_schedule, check_selection
@@ -53,7 +54,8 @@ def check_prediction_view(view: PredictionView, schemas: Schemas, report: Report
     """Check a prediction view's inputs, model, outputs and policies."""
     _check_policies(view, report)
     _check_times(view, report)
-    _check_model(view, report, repo)
+    for message in model_problems(view, schemas, repo):
+        report.add(view, message)
     _check_inputs(view, schemas, report)
     _check_attachment(view, schemas, report)
     if not view.outputs:
@@ -97,22 +99,6 @@ def _check_times(view: PredictionView, report: Report) -> None:
             f"max_age={show_duration(view.max_age)} is shorter than the schedule's step of {show_duration(step)}: "
             "predictions go stale before the next step scores them anew",
         )
-
-
-def _check_model(view: PredictionView, report: Report, repo: Path) -> None:
-    model = view.model
-    for option in ("name", "version"):
-        if not getattr(model, option):
-            report.add(view, f"its model has no {option}; name it, so that predictions of different models never mix")
-    for message in load_path_problems(model.load, repo):
-        report.add(view, f"model {model.name!r}: {message}")
-    for path in model.files:
-        if not (repo / path).is_file():
-            report.add(
-                view,
-                f"model {model.name!r}: there is no file {path!r} under {repo}; "
-                "train the model first, or correct files=",
-            )
 
 
 def _check_inputs(view: PredictionView, schemas: Schemas, report: Report) -> None:

@@ -22,7 +22,10 @@ from featurestore.ir.nodes import (
     FunctionTransformation,
     InputNode,
     KafkaSourceNode,
+    ModelFileNode,
+    ModelLoad,
     ModelNode,
+    ModelOutputNode,
     OnDemandViewNode,
     Passthrough,
     PredictionViewNode,
@@ -71,6 +74,8 @@ DATA_FIELDS: Mapping[type, tuple[str, ...]] = {
     ViewNode: ("join_keys", "inputs", "transformation", "features", "schedule", "data_delay"),
     FeatureRef: ("view", "feature", "alias", "join_key_map"),
     OnDemandViewNode: ("inputs", "request", "features", "code", "mode"),
+    ModelOutputNode: ("feature", "name", "column"),
+    ModelFileNode: ("digest", "format", "method", "inputs", "outputs"),
     ModelNode: ("name", "version", "load", "files"),
     PredictionViewNode: ("join_keys", "inputs", "request", "model", "features"),
 }
@@ -89,6 +94,7 @@ OTHER_FIELDS: Mapping[type, tuple[str, ...]] = {
         *("engine", *_TEXTS, *_STAMPS),
     ),
     OnDemandViewNode: ("name", "write_to_online_store", *_TEXTS, "fingerprint"),
+    ModelFileNode: ("path",),
     PredictionViewNode: (
         *("name", "entities", "start", "schedule", "max_age", "on_stale", "on_failure", "refresh", "stale_on"),
         *("input_grace", "require_features", "attach_to", "data_delay", "expectations", "freshness"),
@@ -205,12 +211,22 @@ def _reads(node: OnDemandViewNode | PredictionViewNode, manifest: Manifest) -> d
         files = sorted(encode_node(node.model.files))
         identity["model"] = {
             **_encode(node.model, skip=("load", "files")),
-            "load": _encode(node.model.load),
+            "load": _model_load(node.model.load),
             "files": files,
         }
     identity["features"] = _unordered(_encode_all(node.features))
     identity["inputs"] = [{**_encode(ref), "view": _fingerprint_of(ref.view, manifest)} for ref in node.inputs]
     return identity
+
+
+def _model_load(load: ModelLoad) -> dict[str, Any]:
+    match load:
+        case CodeRef():
+            return _encode(load)
+        case ModelFileNode():
+            return {"kind": "model_file", **_encode(load)}
+        case _:
+            assert_never(load)
 
 
 def _fingerprint_of(name: str, manifest: Manifest) -> str:

@@ -1,13 +1,13 @@
-"""The stored rows that a prediction view reads, in the order its ``inputs_digest`` covers them."""
+"""What a prediction view reads: the stored rows that its ``inputs_digest`` covers, and the names of its inputs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from featurestore.ir.manifest import Manifest
-from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import FeatureRef, PredictionViewNode, StoredViewNode
 
-__all__ = ["InputRow", "input_rows", "key_columns"]
+__all__ = ["InputRow", "argument_names", "input_rows", "key_columns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +31,11 @@ def key_columns(view: StoredViewNode, join_key_map: tuple[tuple[str, str], ...] 
     """Name the request or spine columns that carry the view's join keys, in the order of the keys."""
     renamed = dict(join_key_map)
     return tuple(renamed.get(field.name, field.name) for field in view.join_keys)
+
+
+def argument_names(refs: tuple[FeatureRef, ...]) -> dict[str, FeatureRef]:
+    """Name inputs as functions and models see them: the feature, with its view in front where two share the name."""
+    counts: dict[str, int] = {}
+    for ref in refs:
+        counts[ref.feature] = counts.get(ref.feature, 0) + 1
+    return {ref.feature if counts[ref.feature] == 1 else f"{ref.alias}__{ref.feature}": ref for ref in refs}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
+from featurestore.ir.models import CodeRef, ModelFileNode, ModelLoad, ModelNode, ModelOutputNode
 from featurestore.ir.schedule import ScheduleNode
 from featurestore.ir.sources import (
     DeltaSourceNode,
@@ -32,7 +33,10 @@ __all__ = [
     "FunctionTransformation",
     "InputNode",
     "KafkaSourceNode",
+    "ModelFileNode",
+    "ModelLoad",
     "ModelNode",
+    "ModelOutputNode",
     "OnDemandViewNode",
     "Passthrough",
     "PermissionNode",
@@ -54,14 +58,6 @@ __all__ = [
 class EntityNode:
     name: str
     keys: tuple[FieldNode, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeRef:
-    """A function as ``module:qualname`` and a digest of its module and the first-party modules that reaches."""
-
-    path: str
-    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,16 +200,6 @@ class OnDemandViewNode:
     tags: tuple[tuple[str, str], ...] = ()
     description: str = ""
     fingerprint: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelNode:
-    """``files`` are (path relative to the repo, SHA-256)."""
-
-    name: str
-    version: str
-    load: CodeRef
-    files: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

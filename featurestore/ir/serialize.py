@@ -33,13 +33,15 @@ KINDS: Mapping[type, str] = {
     nodes.SqlTransformation: "sql",
     nodes.FunctionTransformation: "function",
     nodes.Aggregations: "aggregations",
+    nodes.ModelFileNode: "model_file",
     schedule.CronSchedule: "cron",
     schedule.PeriodSchedule: "period",
     source.After: "after",
     source.Watermark: "watermark",
     source.Marker: "marker",
 }
-"""The members of unions, by the tag that tells them apart in JSON; tags are stored state and never change."""
+"""The members of unions, by the tag that tells them apart in JSON; tags are stored state and never change. One member
+of a union may have none: it is what an object without a tag is."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _DTYPES = frozenset(get_args(DType))
@@ -139,6 +141,9 @@ def _decode_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
     if len(rest) == 1:
         return _decode(rest[0], value, where)
     found = value.get("kind") if isinstance(value, dict) else None
+    untagged = [member for member in rest if member not in KINDS]
+    if found is None and len(untagged) == 1:
+        return _decode(untagged[0], value, where)
     for member in rest:
         if found is not None and KINDS.get(member) == found:
             return _decode_dataclass(member, {key: value[key] for key in value if key != "kind"}, where)

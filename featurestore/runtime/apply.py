@@ -50,7 +50,8 @@ def apply_definitions(context: RuntimeContext, objects: Sequence[object] | None 
     compiled = compile_project(context, objects)
     plan = _plan(context, compiled)
     settings = context.settings
-    digest, _ = write_archive(settings.repo, settings.definitions, settings.state_path / "code")
+    models = [path for view in compiled.manifest.prediction_views.values() for path in view.model.paths]
+    digest, _ = write_archive(settings.repo, settings.definitions, settings.state_path / "code", models)
     manifest = context.registry.record(replace(compiled.manifest, code=digest), now=context.clock())
     write_atomically(settings.manifest_path, manifest_to_json(manifest))
     announce_manifest(context, manifest)

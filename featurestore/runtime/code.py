@@ -10,7 +10,7 @@ from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import CodeRef, FunctionTransformation, PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 
-__all__ = ["code_of", "ship_code"]
+__all__ = ["code_of", "ship_archive", "ship_code"]
 
 
 def code_of(view: StoredViewNode, manifest: Manifest) -> tuple[CodeRef, ...]:
@@ -20,7 +20,8 @@ def code_of(view: StoredViewNode, manifest: Manifest) -> tuple[CodeRef, ...]:
         return (transformation.code,) if isinstance(transformation, FunctionTransformation) else ()
     assert isinstance(view, PredictionViewNode)
     on_demand = [manifest.on_demand_views[ref.view].code for ref in view.inputs if ref.view in manifest.on_demand_views]
-    return tuple(dict.fromkeys([view.model.load, *on_demand]))
+    load = [view.model.load] if isinstance(view.model.load, CodeRef) else []
+    return tuple(dict.fromkeys([*load, *on_demand]))
 
 
 def ship_code(context: RuntimeContext, references: Sequence[CodeRef]) -> None:
@@ -32,7 +33,13 @@ def ship_code(context: RuntimeContext, references: Sequence[CodeRef]) -> None:
         return
     for reference in references:
         verify_code(reference, repo=context.settings.repo)
+    ship_archive(context)
+
+
+def ship_archive(context: RuntimeContext) -> str:
+    """Give Spark's workers the definitions zip that was applied, once; give the name it has there."""
     archive = context.settings.state_path / "code" / archive_name(context.manifest.code)
     if archive.name not in context.shipped:
         context.spark.sparkContext.addPyFile(str(archive))
         context.shipped.add(archive.name)
+    return archive.name

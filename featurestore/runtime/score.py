@@ -8,7 +8,7 @@ from featurestore.engines.base import ComputedStep
 from featurestore.engines.spark.scoring import ScoreRequest, score
 from featurestore.intervals import Interval
 from featurestore.plan.stages import ScoreStage
-from featurestore.runtime.code import code_of, ship_code
+from featurestore.runtime.code import code_of, ship_archive, ship_code
 from featurestore.runtime.compute import pinned_parents, refuse_unready
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.results import IntervalResult
@@ -27,6 +27,7 @@ def score_interval(context: RuntimeContext, stage: ScoreStage) -> IntervalResult
     view = manifest.prediction_views[stage.view]
     refuse_unready(context, view, stage.interval)
     ship_code(context, code_of(view, manifest))
+    archive = ship_archive(context)
     parents = [manifest.stored_view(name) for name in manifest.parents(view)]
     inputs: dict[str, Any] = {"sources": {}, "views": pinned_parents(context, view)}
 
@@ -36,6 +37,7 @@ def score_interval(context: RuntimeContext, stage: ScoreStage) -> IntervalResult
             manifest=manifest,
             step_end=stage.interval.end,
             created=claim.created,
+            archive=archive,
             tables={parent.name: context.offline.rows(parent) for parent in parents},
             coverage={parent.name: context.ledger.coverage(parent.name, parent.version) for parent in parents},
         )

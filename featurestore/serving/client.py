@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import assert_never
 
 from featurestore.intervals import utc_now
+from featurestore.models.files import ModelFiles
+from featurestore.models.local import LocalModels
 from featurestore.retrieval.planner import Features
 from featurestore.serving.core import Block, LookupCore, LookupRequest, Read
 from featurestore.serving.deadline import ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
 from featurestore.serving.frame import CodeCheck
-from featurestore.serving.inference import Inference, LocalModels, Predictor
+from featurestore.serving.inference import Inference, Predictor
 from featurestore.serving.manifests import ManifestSource, StoredManifests
 from featurestore.serving.response import OnlineResponse
 from featurestore.stores.base import OnlineStore
@@ -47,7 +49,7 @@ class OnlineClient:
         self._core = LookupCore(
             project,
             manifests=manifests or StoredManifests(project),
-            inference=Inference(store, predictor or LocalModels(check_code)),
+            inference=Inference(store, predictor or LocalModels(check_code, files=ModelFiles(code_path or Path()))),
             clock=clock,
             check_code=check_code,
         )

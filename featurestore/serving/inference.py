@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,13 +13,13 @@ from featurestore.errors import DeadlineExceeded, InferenceFailed, OnDemandFaile
 from featurestore.ir.columns import INPUTS_DIGEST, INPUTS_TIMESTAMP, stored_features
 from featurestore.ir.nodes import ModelNode, PredictionViewNode
 from featurestore.ondemand.arrays import Column, ValueMismatch, function_input, python_values, take_column
-from featurestore.ondemand.functions import check_outputs, resolve
+from featurestore.ondemand.functions import check_outputs
 from featurestore.retrieval.plan import PredictionPlan
-from featurestore.serving.frame import CodeCheck, Frame
+from featurestore.serving.frame import Frame
 from featurestore.serving.predictions import LiveRows, PredictionRows
 from featurestore.stores.base import OnlineStore
 
-__all__ = ["Inference", "LocalModels", "Predictor"]
+__all__ = ["Inference", "Predictor"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,35 +30,6 @@ class Predictor(Protocol):
     def predict(self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Any:
         """Give a mapping of output name to array."""
         ...
-
-
-class LocalModels:
-    """Models in this process, each version loaded once."""
-
-    def __init__(self, check_code: CodeCheck | None = None) -> None:
-        self._check_code = check_code
-        self._loaded: dict[tuple[str, str, str], Any] = {}
-        self._lock = threading.Lock()
-
-    def predict(self, model: ModelNode, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Any:
-        try:
-            return self._load(model).predict(dict(inputs))
-        except Exception as error:  # a model may raise anything; the failure policy decides what the caller sees
-            raise InferenceFailed(
-                f"model {model.name!r} version {model.version!r} ({model.load.path}) raised "
-                f"{type(error).__name__}: {error}",
-                model=model.name,
-                version=model.version,
-            ) from error
-
-    def _load(self, model: ModelNode) -> Any:
-        identity = (model.name, model.version, model.load.path)
-        with self._lock:
-            if identity not in self._loaded:
-                if self._check_code is not None:
-                    self._check_code(model.load)
-                self._loaded[identity] = resolve(model.load.path)()
-            return self._loaded[identity]
 
 
 class Inference:

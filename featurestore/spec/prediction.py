@@ -20,17 +20,29 @@ PredictionInput = BatchFeatureView | StreamFeatureView | OnDemandFeatureView | F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model version and how to load it.
+    """A model version and where it comes from: ``load`` or ``path``.
 
     ``load`` is ``"module:function"``: it takes nothing and gives an object whose ``predict`` maps
     ``dict[str, ndarray]`` to ``dict[str, ndarray]``. ``files`` are read by it, relative to the repo: their bytes are
     part of the fingerprint.
+
+    ``path`` is a model file or an MLflow model folder, relative to the repo; its bytes are part of the fingerprint.
+    ``format`` is ``"joblib"``, ``"onnx"`` or ``"mlflow"``, and follows from the path where it is not given. ``inputs``
+    names the features in the model's order, or maps its input names to features; by default all features in the
+    view's order. ``outputs`` maps the view's outputs to what the model gives: a column's number, a name, or
+    ``"name[1]"`` for a column of it. ``method`` is what of a scikit-learn model is called: ``predict`` or
+    ``predict_proba``.
     """
 
     name: str
     version: str
-    load: str
+    load: str | None = None
     files: Sequence[str] = ()
+    path: str | None = None
+    format: str | None = None
+    method: str = "predict"
+    inputs: Sequence[str] | Mapping[str, str] = ()
+    outputs: Mapping[str, int | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from featurestore.ir import nodes
@@ -137,6 +138,20 @@ def prediction_node() -> nodes.PredictionViewNode:
     )
 
 
+def file_model_node() -> nodes.PredictionViewNode:
+    """Make a prediction view whose model is a file."""
+    file = nodes.ModelFileNode(
+        path="models/uplift.onnx",
+        digest="abc",
+        format="onnx",
+        method="predict",
+        inputs=(("x", "total"),),
+        outputs=(nodes.ModelOutputNode(feature="score", name="probabilities", column=1),),
+    )
+    model = nodes.ModelNode(name="uplift", version="1", load=file)
+    return replace(prediction_node(), name="uplift", model=model, fingerprint="uplift-fingerprint", storage_id=9)
+
+
 def every_node() -> Manifest:
     """Make a manifest with every kind of node; the views read one another as their inputs say."""
     total = nodes.AggregationNode(
@@ -188,7 +203,7 @@ def every_node() -> Manifest:
         sources={source.name: source for source in sources},
         views={view.name: view for view in views},
         on_demand_views={"recency": on_demand_node()},
-        prediction_views={"churn": prediction_node()},
+        prediction_views={"churn": prediction_node(), "uplift": file_model_node()},
         services={"ctr_v1": nodes.ServiceNode(name="ctr_v1", features=(REF,), **TEXTS)},
         permissions={
             "read": nodes.PermissionNode(

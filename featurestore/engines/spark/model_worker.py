@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark import SparkFiles
 
 from featurestore.codec.arrow import arrow_type
 from featurestore.codec.digest import Header, inputs_digest
 from featurestore.engines.spark.arrow_columns import column_of, column_to_arrow
 from featurestore.errors import InferenceFailed, OnDemandFailed
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_DIGEST, INPUTS_TIMESTAMP
-from featurestore.ir.nodes import FeatureRef, ModelNode, OnDemandViewNode, PredictionViewNode
+from featurestore.ir.inputs import argument_names
+from featurestore.ir.nodes import FeatureRef, OnDemandViewNode, PredictionViewNode
+from featurestore.models.files import ModelFiles
+from featurestore.models.local import LocalModels
 from featurestore.ondemand.arrays import Column, ValueMismatch, function_input
-from featurestore.ondemand.functions import check_outputs, resolve, run_on_demand
+from featurestore.ondemand.functions import check_outputs, run_on_demand
 from featurestore.spec.dtypes import DType, Timestamp
 
-__all__ = ["BatchPredictor", "HeaderColumns", "StoredColumn", "argument_names"]
+__all__ = ["BatchPredictor", "HeaderColumns", "StoredColumn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,10 @@ class HeaderColumns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPredictor:
-    """Turns batches of entities with their input features into rows of the prediction view's table."""
+    """Turns batches of entities with their input features into rows of the prediction view's table.
+
+    ``archive`` is the name of the definitions zip among the files that Spark brings to its workers.
+    """
 
     view: PredictionViewNode
     on_demand: Mapping[str, OnDemandViewNode]
@@ -49,6 +56,7 @@ class BatchPredictor:
     headers: tuple[HeaderColumns, ...]
     event_us: int
     created_us: int
+    archive: str | None = None
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -71,22 +79,17 @@ class BatchPredictor:
         return pa.record_batch(columns)
 
     def _outputs(self, batch: pa.RecordBatch) -> dict[str, Column]:
-        view, model, count = self.view, self.view.model, batch.num_rows
-        owner = f"prediction view {view.name!r}: model {model.name!r} version {model.version!r} ({model.load.path})"
+        view, model = self.view, self.view.model
         try:
-            inputs = self._arguments(batch)
-            predict = load_model(model).predict
-        except OnDemandFailed as error:
-            raise InferenceFailed(f"{owner}: {error}", view=view.name, model=model.name) from error
-        try:
-            found = predict(inputs)
-        except Exception as error:  # a model may raise anything; it is told with its owner's name
-            message = f"{owner} raised {type(error).__name__}: {error}"
-            raise InferenceFailed(message, view=view.name, model=model.name) from error
-        try:
-            return check_outputs(view.features, found, count)
+            found = models_of(self.archive).predict(model, self._arguments(batch))
+            return check_outputs(view.features, found, batch.num_rows)
+        except (InferenceFailed, OnDemandFailed) as error:
+            raise InferenceFailed(
+                f"prediction view {view.name!r}: {error}", view=view.name, model=model.name
+            ) from error
         except ValueMismatch as error:
-            raise InferenceFailed(f"{owner} {error}", view=view.name, model=model.name) from error
+            message = f"prediction view {view.name!r}: {model.title} {error}"
+            raise InferenceFailed(message, view=view.name, model=model.name) from error
 
     def _arguments(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         computed: dict[str, dict[str, Column]] = {}
@@ -104,28 +107,10 @@ class BatchPredictor:
         return {name: function_input(column(ref)) for name, ref in argument_names(self.view.inputs).items()}
 
 
-def argument_names(refs: tuple[FeatureRef, ...]) -> dict[str, FeatureRef]:
-    """Name inputs as functions and models see them: the feature, with its view in front where two share the name."""
-    counts: dict[str, int] = {}
-    for ref in refs:
-        counts[ref.feature] = counts.get(ref.feature, 0) + 1
-    return {ref.feature if counts[ref.feature] == 1 else f"{ref.alias}__{ref.feature}": ref for ref in refs}
-
-
-@lru_cache(maxsize=16)
-def load_model(model: ModelNode) -> Any:
-    """Load a model version once in this process."""
-    load: Callable[[], Any] = resolve(model.load.path)
-    owner = f"model {model.name!r} version {model.version!r} ({model.load.path})"
-    try:
-        loaded = load()
-    except Exception as error:  # loading is user code too
-        message = f"{owner} cannot be loaded: {type(error).__name__}: {error}"
-        raise InferenceFailed(message, model=model.name) from error
-    if not callable(getattr(loaded, "predict", None)):
-        message = f"{owner}: found {type(loaded).__name__} without predict(); valid is an object whose predict maps "
-        raise InferenceFailed(message + "dict[str, ndarray] to dict[str, ndarray]", model=model.name)
-    return loaded
+@cache
+def models_of(archive: str | None) -> LocalModels:
+    """Give this process's models; their files lie in the definitions zip that Spark brought here, or in the folder."""
+    return LocalModels(files=ModelFiles(SparkFiles.get(archive) if archive else "."))
 
 
 def _header(batch: pa.RecordBatch, columns: HeaderColumns) -> Header:

@@ -29,7 +29,8 @@ __all__ = ["ScoreRequest", "score"]
 class ScoreRequest:
     """One scoring step. ``tables`` has all rows of each input view's table, ``coverage`` what of it is done, by name.
 
-    ``created`` is the predictions' created_timestamp: when they are stated to have been made.
+    ``created`` is the predictions' created_timestamp: when they are stated to have been made. ``archive`` names the
+    definitions zip among the files that Spark brings to its workers.
     """
 
     view: PredictionViewNode
@@ -38,6 +39,7 @@ class ScoreRequest:
     created: datetime
     tables: Mapping[str, DataFrame]
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    archive: str | None = None
 
 
 def score(request: ScoreRequest) -> DataFrame:
@@ -76,6 +78,7 @@ def score(request: ScoreRequest) -> DataFrame:
         headers=tuple(headers),
         event_us=to_micros(request.step_end),
         created_us=to_micros(request.created),
+        archive=request.archive,
     )
     return joined.mapInArrow(predictor.__call__, struct_of(_output_fields(view)))
 

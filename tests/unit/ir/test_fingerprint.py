@@ -35,7 +35,7 @@ SOURCE_READERS = {"clicks": "sums", "orders": "plain", "push": "flags", "topic":
 UNFINGERPRINTED = {nodes.EntityNode, nodes.ExpectationNode, nodes.ServiceNode, nodes.PermissionNode}
 """Nodes that no data depends on; an entity counts by the join keys it gives to its views."""
 CLASSED = sorted(
-    {kind for kind in vars(nodes).values() if dataclasses.is_dataclass(kind) and kind.__module__ == nodes.__name__}
+    {kind for kind in vars(nodes).values() if dataclasses.is_dataclass(kind) and isinstance(kind, type)}
     - UNFINGERPRINTED,
     key=lambda kind: kind.__name__,
 )

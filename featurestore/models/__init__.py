@@ -1,0 +1,1 @@
+"""Models: load one from code or a file, once in a process, and call it on arrays."""
