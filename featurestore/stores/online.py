@@ -28,7 +28,7 @@ class OnlineAddress:
             kind=settings.online_type,
             url=settings.redis_url or f"unix://{redis_socket_path(settings.redis_folder)}",
             deadline_seconds=settings.deadline.total_seconds(),
-            options=tuple(sorted(settings.redis_options.items())),
+            options=tuple(sorted((name, _hashable(value)) for name, value in settings.redis_options.items())),
         )
 
     def connect(self) -> OnlineStore:
@@ -39,7 +39,11 @@ class OnlineAddress:
             return MemoryOnlineStore()
         from featurestore.stores.redis import RedisOnlineStore
 
-        return RedisOnlineStore.connect(self.url, deadline=self.deadline_seconds, **dict(self.options))
+        return RedisOnlineStore.connect(self.url, **{"deadline": self.deadline_seconds, **dict(self.options)})
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def connect_online(settings: Settings) -> OnlineStore:

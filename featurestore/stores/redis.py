@@ -1,87 +1,86 @@
-"""The online store on one Redis server, 6.2 or newer."""
+"""The online store on Redis 6.2 or newer: one server, one watched by Sentinels, or a cluster."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-
 from featurestore.codec.keys import project_ids_key
-from featurestore.errors import DeadlineExceeded, SettingsError, StateError
+from featurestore.errors import StateError
 from featurestore.stores.base import WriteCount
+from featurestore.stores.redis_address import RedisAddress, parse_address
+from featurestore.stores.redis_call import Call, Request
 from featurestore.stores.redis_connection import ConnectionPool
-from featurestore.stores.redis_errors import translate
-from featurestore.stores.redis_scripts import PROJECT_ID, REPLACE_RECORD, WRITE_IF_NEWER, Script
+from featurestore.stores.redis_errors import Failure, Late, translate
+from featurestore.stores.redis_protocol import Command
+from featurestore.stores.redis_requests import (
+    KEYS_PER_SCRIPT,
+    TRY_AGAIN,
+    Group,
+    Reading,
+    delete_rounds,
+    script_rounds,
+    write_rounds,
+)
+from featurestore.stores.redis_scripts import PROJECT_ID, REPLACE_RECORD, Script
+from featurestore.stores.redis_servers import Servers
+from featurestore.stores.redis_slots import group_places, slot_of
 
-__all__ = ["KEYS_PER_SCRIPT", "SCRIPTS_PER_ROUND_TRIP", "RedisOnlineStore"]
+__all__ = ["RedisOnlineStore"]
 
-KEYS_PER_SCRIPT = 64
-"""A script holds up all readers while it runs: 64 keys keep their p99 at 1 to 3 ms, 10,000 made it 69 ms."""
-SCRIPTS_PER_ROUND_TRIP = 32
 MEMBERS_PER_COMMAND = 512
-_BYTES_PER_ROUND_TRIP = 4 << 20
-
-Command = tuple[Any, ...]
+COMMANDS_PER_ROUND_TRIP = 32
+_REPLACED, _ALREADY = 1, 2
 
 
 class RedisOnlineStore:
-    """Packed values in one Redis. Safe for threads; a fork or a pickle's copy opens connections of its own."""
+    """Packed values in Redis. Safe for threads; a fork or a pickle's copy opens connections of its own.
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        deadline: float = 5.0,
-        write_deadline: float = 30.0,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._url = url
-        self._options = dict(options or {})
-        self._deadline = deadline
-        self._write_deadline = write_deadline
-        self._pool = ConnectionPool(url, self._options)
+    Every call ends by its deadline, with an error of this package if need be. Reads, compare-and-set writes and
+    deletions are made again after a lost connection, a failover, a moved slot or a server that is loading its data.
+    """
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._redis = address
+        self._deadline = address.options.deadline
+        self._write_deadline = address.options.write_deadline
+        self._servers = Servers(address)
+        self._by_slot = self._servers.topology.has_slots
+        self._only = self._servers.only()
 
     @classmethod
     def connect(cls, url: str, **options: Any) -> RedisOnlineStore:
-        """Make a store for a redis://, rediss:// or unix:// URL; nothing is opened before the first call.
+        """Make a store for a connection string; nothing is opened before the first call.
 
-        ``deadline`` and ``write_deadline`` are seconds for a call that names no deadline; the other options are
-        redis-py's (``online_store`` in feature_store.yaml). SettingsError for an option or a scheme that is not known.
+        ``options`` are those of ``online_store`` in feature_store.yaml (docs/online-store.md). SettingsError for an
+        option or a scheme that is not known.
         """
-        bounds: dict[str, float] = {}
-        for name in ("deadline", "write_deadline"):
-            value = options.pop(name, None)
-            if value is None:
-                continue
-            if not isinstance(value, int | float) or value <= 0:
-                raise SettingsError(f"online_store: {name}: found {value!r}; valid is a number of seconds above 0")
-            bounds[name] = float(value)
-        return cls(url, options=options, **bounds)
+        return cls(parse_address(url, options))
 
     def __reduce__(self) -> tuple[object, ...]:
-        bounds = {
-            "deadline": self._deadline,
-            "write_deadline": self._write_deadline,
-        }
-        return (_reconnect, (self._url, {**self._options, **bounds}))
+        return (RedisOnlineStore, (self._redis,))
 
     def __repr__(self) -> str:
         return f"RedisOnlineStore({self.address})"
 
     @property
     def address(self) -> str:
-        """The server, without credentials."""
-        return self._pool.address
+        """The servers that the settings name, without credentials."""
+        return str(self._redis)
 
     def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
-        """Give the stored bytes of each key, in order, by one MGET."""
+        """Give the stored bytes of each key, in order, by one MGET; on a cluster one for each slot, sent together."""
         if not keys:
             return []
-        replies = self._call([("MGET", *keys)], self._deadline if deadline is None else deadline)
-        values: list[bytes | None] = replies[0]
-        return values
+        expires = time.monotonic() + (self._deadline if deadline is None else deadline)
+        if self._only is not None and (values := self._read_at_once(self._only, keys, expires)) is not None:
+            return values
+        reading = Reading(keys, by_slot=self._by_slot)
+        self._perform(reading.requests, expires, reads=True, keeps=TRY_AGAIN)
+        if self._by_slot and (divided := reading.divide()):
+            self._perform(divided, expires, reads=True)
+        return reading.values()
 
     def write_if_newer(
         self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
@@ -89,156 +88,160 @@ class RedisOnlineStore:
         """Replace each value iff the new one is greater by event, created and digest. Replays do nothing.
 
         Atomic for each key, not for the call: after an error some pairs may be written, and the same call may be made
-        again. ``expire_at_ms`` has a Unix time for each pair, 0 for none.
+        again. ``expire_at_ms`` has a Unix time for each pair, 0 for none. A pair that was written by an attempt whose
+        answer was lost counts as ignored.
         """
         written = 0
-        for commands in _rounds(pairs, expire_at_ms):
-            written += sum(self._run_scripts(WRITE_IF_NEWER, commands))
+        for writing in write_rounds(pairs, expire_at_ms, by_slot=self._by_slot):
+            expires = time.monotonic() + self._write_deadline
+            self._perform(writing.requests, expires, keeps=TRY_AGAIN)
+            if divided := writing.divide():
+                self._perform(divided, expires)
+            written += writing.written()
         size = sum(len(key) + len(value) for key, value in pairs)
         return WriteCount(written=written, ignored=len(pairs) - written, bytes_sent=size)
 
+    def group_keys(self, keys: Sequence[bytes]) -> list[list[int]]:
+        """Give places in ``keys`` whose keys one script may be called with: at most 64, on a cluster of one slot."""
+        return group_places(keys, limit=KEYS_PER_SCRIPT, by_slot=self._by_slot)
+
+    def run_script(
+        self, script: Script, groups: Sequence[Group], *, deadline: float | None = None, repeats: bool = True
+    ) -> list[Any]:
+        """Call a script once for each (KEYS, ARGV) and give the replies in order; ``group_keys`` makes the groups.
+
+        Calls go in pipelined round trips of bounded size, to the servers of their keys. ``repeats=False`` is for a
+        script that must not run twice for one call: then a lost connection is an error. ``deadline`` is for each
+        round trip, by default that of writes.
+        """
+        seconds = self._write_deadline if deadline is None else deadline
+        replies: list[Any] = []
+        for requests in script_rounds(script, groups):
+            self._perform(requests, time.monotonic() + seconds, repeats=repeats)
+            replies += [request.reply for request in requests]
+        return replies
+
     def put_record(self, key: bytes, value: bytes) -> None:
         """Set a small record without comparing."""
-        self._call([("SET", key, value)], self._write_deadline)
+        self._one(("SET", key, value), key, self._write_deadline)
 
     def replace_record(self, key: bytes, expected: bytes | None, value: bytes) -> bool:
-        """Set a record iff it still holds ``expected`` (None: nothing); say whether it did."""
-        arguments: Command = (1, key, b"0" if expected is None else b"1", expected or b"", value)
-        return bool(self._run_scripts(REPLACE_RECORD, [arguments])[0])
+        """Set a record iff it still holds ``expected`` (None: nothing); say whether it did.
+
+        When an answer was lost and the record then holds ``value``, it counts as done by this call.
+        """
+        group: Group = ([key], [b"0" if expected is None else b"1", expected or b"", value])
+        (requests,) = script_rounds(REPLACE_RECORD, [group])
+        call = self._perform(requests, time.monotonic() + self._write_deadline)
+        return bool(requests[0].reply == _REPLACED or (call.was_repeated and requests[0].reply == _ALREADY))
 
     def delete(self, keys: Sequence[bytes]) -> int:
         """Remove keys; give how many there were."""
-        commands: list[Command] = [
-            ("UNLINK", *keys[start : start + KEYS_PER_SCRIPT]) for start in range(0, len(keys), KEYS_PER_SCRIPT)
-        ]
-        return sum(
-            sum(self._call(commands[start : start + SCRIPTS_PER_ROUND_TRIP], self._write_deadline))
-            for start in range(0, len(commands), SCRIPTS_PER_ROUND_TRIP)
-        )
+        count = 0
+        for requests in delete_rounds(keys, by_slot=self._by_slot):
+            self._perform(requests, time.monotonic() + self._write_deadline)
+            count += sum(request.reply for request in requests)
+        return count
 
     def add_members(self, key: bytes, members: Sequence[bytes]) -> None:
         """Add to the set at ``key``; members that are there already change nothing."""
-        commands: list[Command] = [
-            ("SADD", key, *members[start : start + MEMBERS_PER_COMMAND])
-            for start in range(0, len(members), MEMBERS_PER_COMMAND)
-        ]
-        for start in range(0, len(commands), SCRIPTS_PER_ROUND_TRIP):
-            self._call(commands[start : start + SCRIPTS_PER_ROUND_TRIP], self._write_deadline)
+        parts = [members[start : start + MEMBERS_PER_COMMAND] for start in range(0, len(members), MEMBERS_PER_COMMAND)]
+        self._many([("SADD", key, *part) for part in parts], key)
 
     def members(self, key: bytes) -> Iterator[list[bytes]]:
         """Give the members of a set in bounded lots; one that stays throughout is given at least once."""
         cursor = b"0"
         while True:
-            cursor, found = self._call([("SSCAN", key, cursor, "COUNT", MEMBERS_PER_COMMAND)], self._write_deadline)[0]
+            cursor, found = self._one(("SSCAN", key, cursor, "COUNT", MEMBERS_PER_COMMAND), key, self._write_deadline)
             if found:
                 yield list(found)
             if cursor == b"0":
                 return
 
     def append_entries(self, key: bytes, entries: Sequence[bytes], *, keep: int) -> None:
-        """Append to the log at ``key``, which keeps about the last ``keep`` entries."""
-        commands: list[Command] = [("XADD", key, "MAXLEN", "~", keep, "*", b"entry", entry) for entry in entries]
-        for start in range(0, len(commands), MEMBERS_PER_COMMAND):
-            self._call(commands[start : start + MEMBERS_PER_COMMAND], self._write_deadline)
+        """Append to the log at ``key``, which keeps about the last ``keep`` entries.
+
+        An entry whose answer was lost is appended again: it may be there twice.
+        """
+        self._many([("XADD", key, "MAXLEN", "~", keep, "*", b"entry", entry) for entry in entries], key)
 
     def entries(self, key: bytes, *, last: int) -> list[bytes]:
         """Give the last entries of a log, the newest first."""
-        found = self._call([("XREVRANGE", key, "+", "-", "COUNT", last)], self._deadline)[0]
+        found = self._one(("XREVRANGE", key, "+", "-", "COUNT", last), key, self._deadline)
         return [fields[1] for _, fields in found]
 
     def time_micros(self) -> int:
-        """Read the server's clock."""
-        seconds, micros = self._call([("TIME",)], self._deadline)[0]
+        """Read the clock of a server, on a cluster of the one that allots the project's number."""
+        seconds, micros = self._one(("TIME",), project_ids_key(), self._deadline)
         return int(seconds) * 1_000_000 + int(micros)
 
     def project_id(self, name: str) -> int:
         """Give the number that the project's keys carry, allotted at the first call; no two names share one."""
         if not name:
             raise ValueError("a project's name is not empty")
-        return self._run_scripts(PROJECT_ID, [(1, project_ids_key(), name.encode())])[0]
+        number: int = self.run_script(PROJECT_ID, [([project_ids_key()], [name.encode()])])[0]
+        return number
 
     def check_eviction_policy(self) -> None:
-        """Raise StateError if the server drops keys that have no expiry when its memory is full."""
-        info: bytes = self._call([("INFO", "memory")], self._deadline)[0]
-        lines = dict(line.partition(":")[::2] for line in info.decode().splitlines())
-        policy = lines.get("maxmemory_policy", "")
-        if policy.startswith("allkeys-"):
-            raise StateError(
-                f"Redis at {self.address} has maxmemory-policy {policy}: it would drop features and markers silently; "
-                "valid are noeviction and volatile-*; run `redis-cli CONFIG SET maxmemory-policy noeviction`",
-                policy=policy,
-            )
+        """Raise StateError if a server drops keys that have no expiry when its memory is full."""
+        self._one(("PING",), project_ids_key(), self._deadline)
+        targets = self._servers.topology.primaries()
+        requests = [Request(("INFO", "memory"), target=target) for target in targets]
+        self._perform(requests, time.monotonic() + self._deadline, reads=True)
+        for target, request in zip(targets, requests, strict=True):
+            lines = dict(line.partition(":")[::2] for line in request.reply.decode().splitlines())
+            policy = lines.get("maxmemory_policy", "")
+            if policy.startswith("allkeys-"):
+                where = f"{target.node} of {self.address}" if len(targets) > 1 else self.address
+                raise StateError(
+                    f"Redis at {where} has maxmemory-policy {policy}: it would drop features and markers silently; "
+                    "valid are noeviction and volatile-*; run `redis-cli CONFIG SET maxmemory-policy noeviction`",
+                    policy=policy,
+                )
 
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""
-        self._pool.close()
+        self._servers.close()
 
-    def _run_scripts(self, script: Script, arguments: Sequence[Command]) -> list[int]:
-        """Call a script once for each tuple of arguments in one round trip; load it where the server lacks it."""
-        commands = [("EVALSHA", script.sha, *rest) for rest in arguments]
-        replies = self._call(commands, self._write_deadline, keep=NoScriptError)
-        lacking = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if lacking:
-            again: list[Command] = [("SCRIPT", "LOAD", script.text), *(commands[place] for place in lacking)]
-            for place, reply in zip(lacking, self._call(again, self._write_deadline)[1:], strict=True):
-                replies[place] = reply
-        return replies
-
-    def _call(
-        self, commands: Sequence[Command], seconds: float, *, keep: type[ResponseError] | tuple[()] = ()
-    ) -> list[Any]:
-        """Send commands and read all their replies before the deadline; raise for the first that is an error.
-
-        A connection with a reply still to come is closed, never given back.
-        """
-        name = " ".join(str(commands[0][0]).split()[:1])
-        if seconds <= 0:
-            raise DeadlineExceeded(
-                f"{name} at {self.address} was not sent: the deadline had passed", address=self.address
-            )
+    def _read_at_once(self, pool: ConnectionPool, keys: Sequence[bytes], expires: float) -> list[bytes | None] | None:
+        """Read from a lone server by the shortest way; None when that failed and more may be tried."""
         try:
-            replies = self._exchange(commands, time.monotonic() + seconds)
-        except RedisError as error:
-            raise translate(error, command=name, address=self.address) from error
-        for reply in replies:
-            if isinstance(reply, ResponseError) and not (keep and isinstance(reply, keep)):
-                raise translate(reply, command=name, address=self.address) from reply
-        return replies
+            values = pool.exchange([("MGET", *keys)], expires)[0]
+        except Late as failure:
+            raise translate(failure, command="MGET", address=self.address) from failure
+        except Failure:
+            return None
+        return values if type(values) is list else None
 
-    def _exchange(self, commands: Sequence[Command], expires: float) -> list[Any]:
-        connection = self._pool.take(expires)
-        is_clean = False
-        try:
-            replies = connection.exchange(commands)
-            is_clean = True
-        finally:
-            if is_clean:
-                self._pool.give_back(connection)
-            else:
-                connection.drop()
-        return replies
+    def _one(self, command: Command, key: bytes, seconds: float) -> Any:
+        request = Request(command, slot_of(key) if self._by_slot else 0)
+        self._perform([request], time.monotonic() + seconds)
+        return request.reply
 
+    def _many(self, commands: Sequence[Command], key: bytes) -> None:
+        slot = slot_of(key) if self._by_slot else 0
+        for start in range(0, len(commands), COMMANDS_PER_ROUND_TRIP):
+            requests = [Request(command, slot) for command in commands[start : start + COMMANDS_PER_ROUND_TRIP]]
+            self._perform(requests, time.monotonic() + self._write_deadline)
 
-def _reconnect(url: str, options: Mapping[str, Any]) -> RedisOnlineStore:
-    return RedisOnlineStore.connect(url, **options)
-
-
-def _rounds(pairs: Sequence[tuple[bytes, bytes]], expire_at_ms: Sequence[int] | None) -> Iterator[list[Command]]:
-    """Cut pairs into scripts' arguments, and those into round trips bounded by number and bytes."""
-    if expire_at_ms is not None and len(expire_at_ms) != len(pairs):
-        raise ValueError(
-            f"expire_at_ms has {len(expire_at_ms)} times for {len(pairs)} pairs; give one for each, 0 for none"
+    def _perform(
+        self,
+        requests: Sequence[Request],
+        expires: float,
+        *,
+        reads: bool = False,
+        repeats: bool = True,
+        keeps: frozenset[str] = frozenset(),
+    ) -> Call:
+        call = Call(
+            self._servers.topology,
+            requests,
+            address=self.address,
+            expires=expires,
+            retries=self._redis.options.retries,
+            reads=reads,
+            repeats=repeats,
+            keeps=keeps,
         )
-    commands: list[Command] = []
-    size = 0
-    for start in range(0, len(pairs), KEYS_PER_SCRIPT):
-        part = pairs[start : start + KEYS_PER_SCRIPT]
-        values = [value for _, value in part]
-        expiries = () if expire_at_ms is None else tuple(map(int, expire_at_ms[start : start + KEYS_PER_SCRIPT]))
-        commands.append((len(part), *(key for key, _ in part), *values, *(expiries if any(expiries) else ())))
-        size += sum(map(len, values))
-        if len(commands) == SCRIPTS_PER_ROUND_TRIP or size >= _BYTES_PER_ROUND_TRIP:
-            yield commands
-            commands, size = [], 0
-    if commands:
-        yield commands
+        self._servers.perform(call)
+        return call

@@ -2,203 +2,255 @@
 
 from __future__ import annotations
 
-import math
 import os
+import select
 import socket
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
+from featurestore.stores.redis_address import Access, Node
+from featurestore.stores.redis_errors import Failure, Late, LostConnection
+from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, greeting, new_reader, pack
+from featurestore.stores.redis_tls import tls_context
 
-from featurestore.errors import SettingsError
-
-__all__ = ["BoundedConnection", "ConnectionPool"]
+__all__ = ["Connection", "ConnectionPool", "prepare_tcp"]
 
 _READ_BYTES = 1 << 17
-_MAX_IDLE = 64
 
 
-class _BoundedSocket:
-    """A socket that waits no longer than what is left of the deadline, so many small parts cannot add up."""
+class Connection:
+    """One connection to one server; it carries one call at a time.
 
-    def __init__(self, inner: socket.socket, connection: BoundedConnection) -> None:
-        self._inner = inner
-        self._connection = connection
+    After any exception replies may be outstanding: ``drop`` it.
+    """
 
-    def recv_into(self, buffer: bytearray) -> int:
-        self._inner.settimeout(self._connection.remaining())
-        return self._inner.recv_into(buffer)
+    __slots__ = ("_buffer", "_idle", "_reader", "_socket")
 
-    def sendall(self, data: bytes) -> None:
-        self._inner.settimeout(self._connection.remaining())
-        self._inner.sendall(data)
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
+        self._buffer = bytearray(_READ_BYTES)
+        self._reader: Any = new_reader()
+        self._idle = select.poll()
+        self._idle.register(opened, select.POLLIN)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    def __del__(self) -> None:
+        self._socket.close()
 
+    @classmethod
+    def open(cls, node: Node, access: Access, first: Sequence[Command], expires: float) -> Connection:
+        """Connect and say the greeting ``first``."""
+        connection = cls(_connect(node, access, expires))
+        try:
+            connection.send(first, expires)
+            check_greeting(first, connection.receive(len(first), expires))
+        except Failure:
+            connection.drop()
+            raise
+        return connection
 
-class BoundedConnection(AbstractConnection):
-    """A connection whose timeouts are what is left until ``expires``, a monotonic time that each call sets."""
+    def send(self, commands: Sequence[Command], expires: float) -> None:
+        """Send commands, all before ``expires`` of the monotonic clock."""
+        data = pack(commands)
+        try:
+            self._socket.settimeout(_remaining(expires))
+            self._socket.sendall(data)
+        except OSError as error:
+            raise _failure(error) from error
 
-    expires = math.inf
-
-    def remaining(self) -> float:
-        seconds = self.expires - time.monotonic()
-        if seconds <= 0:
-            raise RedisTimeoutError("the deadline passed")
-        return seconds
-
-    @property
-    def socket_timeout(self) -> float:
-        return self.remaining()
-
-    @socket_timeout.setter
-    def socket_timeout(self, value: float | None) -> None:
-        """Ignore fixed timeouts."""
-
-    @property
-    def socket_connect_timeout(self) -> float:
-        return self.remaining()
-
-    @socket_connect_timeout.setter
-    def socket_connect_timeout(self, value: float | None) -> None:
-        """Ignore fixed timeouts."""
-
-    def open(self) -> None:
-        """Connect, log in and choose the protocol, unless that is done."""
-        untyped: Any = self
-        untyped.connect()
-
-    def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send commands and read a reply to each; a reply that is an error is given as the exception.
-
-        After an exception of this method replies may be outstanding: drop the connection.
-        """
-        untyped: Any = self
-        untyped.send_packed_command(untyped.pack_commands(commands), check_health=False)
+    def receive(self, count: int, expires: float) -> list[Any]:
+        """Read that many replies; one that is an error is given as a ReplyError."""
+        reader = self._reader
         replies: list[Any] = []
-        for _ in commands:
+        while True:
+            while (reply := reader.gets()) is not INCOMPLETE:
+                replies.append(reply)
+                if len(replies) == count:
+                    return replies
             try:
-                replies.append(untyped.read_response(disable_decoding=True))
-            except ResponseError as error:
-                replies.append(error)
-        return replies
+                self._socket.settimeout(_remaining(expires))
+                size = self._socket.recv_into(self._buffer)
+            except OSError as error:
+                raise _failure(error) from error
+            if not size:
+                raise LostConnection("the server ended the connection")
+            reader.feed(self._buffer, 0, size)
+
+    def is_usable(self) -> bool:
+        """Say whether an idle connection has nothing to read: no goodbye of the server, no answer to nobody."""
+        return not self._idle.poll(0)
 
     def drop(self) -> None:
-        """Close the socket; the next use would open a new one."""
-        untyped: Any = self
-        untyped.disconnect()
-
-
-class _Tcp(BoundedConnection, Connection):
-    def _connect(self) -> Any:
-        untyped: Any = super()
-        return _BoundedSocket(untyped._connect(), self)
-
-
-class _Tls(BoundedConnection, SSLConnection):
-    def _connect(self) -> Any:
-        untyped: Any = super()
-        return _BoundedSocket(untyped._connect(), self)
-
-
-class _Unix(BoundedConnection, UnixDomainSocketConnection):
-    def _connect(self) -> Any:
-        untyped: Any = super()
-        return _BoundedSocket(untyped._connect(), self)
-
-
-_KINDS: dict[str, type[_Tcp | _Tls | _Unix]] = {"redis": _Tcp, "rediss": _Tls, "unix": _Unix}
+        """Close the socket."""
+        self._socket.close()
 
 
 class ConnectionPool:
-    """Idle connections to one server, last used first. Safe for threads and forks.
+    """Connections to one server, at most ``limit`` of them, last used first. Safe for threads and forks.
 
-    Nothing is opened before the first call. A forked child leaves its parent's connections alone and opens its own.
+    Nothing is opened before the first call. Who finds all connections in use waits for one until its deadline. A
+    forked child leaves its parent's connections alone and opens its own.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        scheme = urlsplit(url).scheme
-        if scheme not in _KINDS:
-            raise SettingsError(
-                f"online_store: connection_string: found scheme {scheme or 'none'!r}; valid are redis://, "
-                "rediss:// and unix://; Sentinel and Cluster are not supported yet: name one primary server",
-                scheme=scheme,
-            )
-        self._kind = _KINDS[scheme]
-        try:
-            parse: Any = parse_url
-            parsed: dict[str, Any] = dict(parse(url))
-            parsed.pop("connection_class", None)
-            self._arguments: dict[str, Any] = {**options, **parsed}
-            self.address = _address(scheme, self._arguments)
-            self._make()
-        except (TypeError, ValueError, RedisError) as error:
-            raise SettingsError(
-                f"online_store: the connection's options are wrong: {error}; valid are redis-py's, such as db, "
-                "username, password, ssl_ca_certs and client_name"
-            ) from error
-        self._pid = os.getpid()
-        self._idle: deque[BoundedConnection] = deque()
+    def __init__(
+        self,
+        node: Node,
+        access: Access,
+        *,
+        limit: int,
+        is_cluster_replica: bool = False,
+        must_be_primary: bool = False,
+    ) -> None:
+        self.node = node
+        self._access = access
+        self._first = greeting(access, is_cluster_replica=is_cluster_replica, must_be_primary=must_be_primary)
+        self._limit = limit
+        self._begin()
 
-    def take(self, expires: float) -> BoundedConnection:
+    def exchange(self, commands: Sequence[Command], expires: float) -> list[Any]:
+        """Send commands and read a reply to each; a connection with a reply still to come is closed."""
+        connection = self.take(expires)
+        try:
+            connection.send(commands, expires)
+            replies = connection.receive(len(commands), expires)
+        except BaseException:
+            self.discard(connection)
+            raise
+        self.give_back(connection)
+        return replies
+
+    def take(self, expires: float) -> Connection:
         """Give an open connection for one call that ends by ``expires``; one that was closed meanwhile reconnects."""
         if os.getpid() != self._pid:
-            self._pid, self._idle = os.getpid(), deque()
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._make()
-            connection.expires = expires
-            connection.open()
-            return connection
-        connection.expires = expires
-        if _is_stale(connection):
-            connection.drop()
-            connection.open()
-        return connection
+            self._begin()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                if (waited := self._wait_for_room(expires)) is None:
+                    return self._open(expires)
+                connection = waited
+            if connection.is_usable():
+                return connection
+            self.discard(connection)
 
-    def give_back(self, connection: BoundedConnection) -> None:
-        """Keep a connection for later, if all its replies were read."""
-        if len(self._idle) < _MAX_IDLE and connection.pid == self._pid:
-            self._idle.append(connection)
-        else:
-            connection.drop()
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection for the next call; all its replies were read."""
+        self._idle.append(connection)
+        if self._waiting:
+            with self._room:
+                self._room.notify()
+
+    def discard(self, connection: Connection) -> None:
+        """Close a connection instead of giving it back."""
+        connection.drop()
+        self._leave()
 
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""
         while self._idle:
-            self._idle.pop().drop()
+            self.discard(self._idle.pop())
 
-    def _make(self) -> BoundedConnection:
-        return self._kind(
-            protocol=3,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,
-            socket_read_size=_READ_BYTES,
-            **self._arguments,
-        )
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._idle: deque[Connection] = deque()
+        self._room = threading.Condition(threading.Lock())
+        self._open_count = 0
+        self._waiting = 0
+
+    def _open(self, expires: float) -> Connection:
+        try:
+            return Connection.open(self.node, self._access, self._first, expires)
+        except BaseException:
+            self._leave()
+            raise
+
+    def _wait_for_room(self, expires: float) -> Connection | None:
+        """Give an idle connection, or None for the right to open one; count the new one among the open."""
+        with self._room:
+            self._waiting += 1
+            try:
+                while True:
+                    if self._idle:
+                        return self._idle.pop()
+                    if self._open_count < self._limit:
+                        self._open_count += 1
+                        return None
+                    if not self._room.wait(_remaining(expires, f"all {self._limit} connections are in use")):
+                        raise Late(f"all {self._limit} connections are in use; raise max_connections")
+            finally:
+                self._waiting -= 1
+
+    def _leave(self) -> None:
+        with self._room:
+            self._open_count -= 1
+            self._room.notify()
 
 
-def _is_stale(connection: BoundedConnection) -> bool:
-    """Say whether an idle connection has something to read: the server's goodbye, or an answer to nobody."""
+def _remaining(expires: float, reason: str = "the deadline passed") -> float:
+    seconds = expires - time.monotonic()
+    if seconds <= 0:
+        raise Late(reason)
+    return seconds
+
+
+def _failure(error: OSError) -> Failure:
+    if isinstance(error, TimeoutError):
+        return Late("the deadline passed")
+    return LostConnection(str(error))
+
+
+def _connect(node: Node, access: Access, expires: float) -> socket.socket:
     try:
-        return connection.can_read()
-    except (RedisConnectionError, RedisTimeoutError, OSError):
-        return True
+        if node.path:
+            return _opened(socket.AF_UNIX, node.path, expires)
+        opened = _connect_tcp(node, expires)
+    except OSError as error:
+        raise _failure(error) from error
+    if not access.tls:
+        return opened
+    context = tls_context(access)
+    try:
+        opened.settimeout(_remaining(expires))
+        return context.wrap_socket(opened, server_hostname=node.host)
+    except OSError as error:
+        opened.close()
+        raise _failure(error) from error
 
 
-def _address(scheme: str, arguments: Mapping[str, Any]) -> str:
-    """Name the server without credentials."""
-    database = arguments.get("db", 0)
-    if scheme == "unix":
-        return f"unix://{arguments.get('path', '')} (db {database})"
-    return f"{scheme}://{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}/{database}"
+def _connect_tcp(node: Node, expires: float) -> socket.socket:
+    """Try each address of the host, all before ``expires``."""
+    addresses = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
+    for number, (family, _, _, _, address) in enumerate(addresses):
+        try:
+            opened = _opened(family, address, expires)
+        except OSError:
+            if number + 1 == len(addresses):
+                raise
+        else:
+            prepare_tcp(opened)
+            return opened
+    raise LostConnection(f"the host {node.host} has no address")
+
+
+def _opened(family: int, address: Any, expires: float) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(_remaining(expires))
+        opened.connect(address)
+    except (OSError, Failure):
+        opened.close()
+        raise
+    return opened
+
+
+def prepare_tcp(opened: socket.socket) -> None:
+    """Send small commands at once, and notice a peer that vanished while the connection was idle."""
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -6,20 +6,26 @@ Strings are compared byte by byte: Lua's ``<`` follows the server's locale and o
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from featurestore.codec.stamp import STAMP_BYTES
 
 __all__ = ["PROJECT_ID", "REPLACE_RECORD", "WRITE_IF_NEWER", "Script"]
 
 
-@dataclass(frozen=True, slots=True)
 class Script:
-    text: str
+    """A script's text and the digest that Redis knows it by; equal texts are equal scripts."""
 
-    @property
-    def sha(self) -> str:
-        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+    __slots__ = ("sha", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Script) and other.sha == self.sha
+
+    def __hash__(self) -> int:
+        return hash(self.sha)
 
 
 WRITE_IF_NEWER = Script(f"""
@@ -78,11 +84,16 @@ REPLACE_RECORD = Script("""
 local held = redis.call('GET', KEYS[1])
 local expected = false
 if ARGV[1] == '1' then expected = ARGV[2] end
-if held ~= expected then return 0 end
-redis.call('SET', KEYS[1], ARGV[3])
-return 1
+if held == expected then
+  redis.call('SET', KEYS[1], ARGV[3])
+  return 1
+end
+return held == ARGV[3] and 2 or 0
 """)
-"""ARGV: '1' and the expected bytes, or '0' and anything when there should be none; then the new bytes."""
+"""ARGV: '1' and the expected bytes, or '0' and anything when there should be none; then the new bytes.
+
+Gives 1 when it was replaced, 2 when it held the new bytes already, else 0.
+"""
 
 PROJECT_ID = Script("""
 local id = redis.call('HGET', KEYS[1], ARGV[1])
