@@ -31,6 +31,7 @@ __all__ = [
     "StateError",
     "ToolMissing",
     "TransformationFailed",
+    "UnknownCodec",
 ]
 
 
@@ -118,6 +119,10 @@ class ToolMissing(FeatureStoreError):
 
 class StateError(FeatureStoreError):
     """Stored state (registry, ledger, Delta, Redis) does not allow what was asked."""
+
+
+class UnknownCodec(StateError):
+    """A stored value has a codec byte that this release does not know: a newer one wrote it."""
 
 
 class FeatureNotFound(FeatureStoreError, LookupError):

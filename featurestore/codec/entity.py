@@ -12,14 +12,13 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from featurestore.errors import EntityKeyMissing
 from featurestore.intervals import parse_instant, to_micros
 from featurestore.ir.nodes import FieldNode
 from featurestore.spec.dtypes import Bool, Bytes, Date, Decimal, DType, Int32, Int64, String, Timestamp, show_dtype
 
-__all__ = ["FIXED_WIDTHS", "EntityField", "entity_fields"]
+__all__ = ["FIXED_WIDTHS", "EntityField", "entity_fields", "is_arrow"]
 
 FIXED_WIDTHS: frozenset[DType] = frozenset({Int32, Int64, Bool, Date, Timestamp})
 """Types whose keys all have one length; the others take a length prefix unless they stand last."""
@@ -209,7 +208,7 @@ def _is_null(value: Any) -> bool:
 
 
 def _python_values(column: Any) -> Sequence[Any]:
-    if isinstance(column, pa.Array | pa.ChunkedArray):
+    if is_arrow(column):
         values: list[Any] = column.to_pylist()
         return values
     if isinstance(column, np.ma.MaskedArray):
@@ -221,3 +220,8 @@ def _python_values(column: Any) -> Sequence[Any]:
         plain: list[Any] = column.tolist()
         return plain
     return column if isinstance(column, list | tuple) else list(column)
+
+
+def is_arrow(column: Any) -> bool:
+    """Say whether it is an Arrow array, without an import of pyarrow: whoever made one has it loaded."""
+    return type(column).__module__.partition(".")[0] == "pyarrow"

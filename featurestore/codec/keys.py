@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, Literal, cast
-from zlib import crc32
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-import pyarrow as pa
-
-from featurestore.codec.entity import FIXED_WIDTHS, entity_fields
+from featurestore.codec.key_group import BUCKETS, KeyGroup, KeyPrefix
 from featurestore.codec.varint import varint
 from featurestore.errors import EntityKeyMissing
 from featurestore.ir.nodes import FieldNode
-from featurestore.spec.dtypes import Int64
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 __all__ = [
     "BUCKETS",
@@ -29,19 +26,9 @@ __all__ = [
     "project_ids_key",
 ]
 
-BUCKETS = 1 << 14
-"""Entities of a project are spread over this many hash tags, as many as a cluster has slots.
-
-The bucket is the low 14 bits of the entity key's CRC-32, seven before and seven behind the project's digits: that way
-the tags of a project hit every slot once. Side by side they hit every other slot only, as CRC-16 keeps parity.
-"""
-
-_SCALAR_ROWS = 256
-"""Below this many rows a plain loop is faster than NumPy's fixed cost."""
-_INT64 = struct.Struct(">q")
 _GLOB = b"*?[]\\"
 
-Columns = Mapping[str, "Sequence[Any] | np.ndarray | pa.Array[Any] | pa.ChunkedArray[Any]"]
+Columns: TypeAlias = "Mapping[str, Sequence[Any] | np.ndarray | pa.Array[Any] | pa.ChunkedArray[Any]]"
 
 
 class KeyCodec:
@@ -56,11 +43,13 @@ class KeyCodec:
         self.fields = fields
         self.project_id = project_id
         self.storage_id = storage_id
-        self._entity = entity_fields(fields)
         self._project = _tag_digits(project_id)
         self._tail = b"}" + varint(storage_id)
-        self._firsts = [b"{" + bytes((0x80 | high,)) + self._project for high in range(128)]
-        self._lasts = [bytes((0x80 | low,)) + self._tail for low in range(128)]
+        self.prefix = KeyPrefix(
+            firsts=tuple(b"{" + bytes((0x80 | high,)) + self._project for high in range(128)),
+            lasts=tuple(bytes((0x80 | low,)) + self._tail for low in range(128)),
+        )
+        self._group = KeyGroup(fields, [self.prefix])
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_key_codec, (self.project_id, self.storage_id, self.fields))
@@ -71,12 +60,7 @@ class KeyCodec:
         Values are coerced where that loses nothing (``"3"``, ``3.0`` and ``np.int64(3)`` for an Int64 key). Other
         values raise EntityKeyMissing naming the row, or give None with ``on_invalid="null"``.
         """
-        values = self._columns(columns)
-        if len(self.fields) == 1 and self.fields[0].dtype == Int64:
-            integers = _plain_integers(values[0])
-            if integers is not None:
-                return self._encode_integers(integers)
-        return self._assemble(self._entity_keys(values, on_invalid))
+        return self._group.encode(self._columns(columns), on_invalid=on_invalid).lists[0]
 
     def scan_pattern(self) -> bytes:
         """Give the glob that ``SCAN MATCH`` finds this codec's keys by: these and no others."""
@@ -102,40 +86,6 @@ class KeyCodec:
             shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
             raise EntityKeyMissing(f"entity key columns differ in length: {shown}; give one value for each row")
         return values
-
-    def _entity_keys(self, columns: Sequence[Any], on_invalid: str) -> list[bytes | None]:
-        parts: list[list[bytes | None]] = []
-        last = len(columns) - 1
-        for number, (field, column) in enumerate(zip(self._entity, columns, strict=True)):
-            encoded = field.encode(column, on_invalid=on_invalid)
-            if number != last and field.dtype not in FIXED_WIDTHS:
-                encoded = [None if part is None else varint(len(part)) + part for part in encoded]
-            parts.append(encoded)
-        if len(parts) == 1:
-            return parts[0]
-        return [None if None in row else b"".join(cast("tuple[bytes, ...]", row)) for row in zip(*parts, strict=True)]
-
-    def _assemble(self, entity_keys: Sequence[bytes | None]) -> list[bytes | None]:
-        firsts, lasts = self._firsts, self._lasts
-        return [
-            None if key is None else firsts[(crc := crc32(key)) >> 7 & 0x7F] + lasts[crc & 0x7F] + key
-            for key in entity_keys
-        ]
-
-    def _encode_integers(self, integers: np.ndarray) -> list[bytes | None]:
-        if len(integers) < _SCALAR_ROWS:
-            return self._assemble(list(map(_INT64.pack, integers.tolist())))
-        raw = integers.astype(">i8").view(np.uint8).reshape(-1, 8)
-        buckets = _crc32_rows(raw) & (BUCKETS - 1)
-        prefix = np.frombuffer(self._firsts[0] + self._lasts[0], np.uint8)
-        width = len(prefix) + 8
-        matrix = np.empty((len(integers), width), np.uint8)
-        matrix[:, :-8] = prefix
-        matrix[:, 1] |= (buckets >> 7).astype(np.uint8)
-        matrix[:, 2 + len(self._project)] |= (buckets & 0x7F).astype(np.uint8)
-        matrix[:, -8:] = raw
-        packed = matrix.tobytes()
-        return [packed[start : start + width] for start in range(0, len(packed), width)]
 
 
 def _key_codec(project_id: int, storage_id: int, fields: tuple[FieldNode, ...]) -> KeyCodec:
@@ -183,26 +133,6 @@ def project_ids_key() -> bytes:
     return b"featurestore:project_ids"
 
 
-def _plain_integers(column: Any) -> np.ndarray | None:
-    """Give the column as int64 when it holds integers and no null, else None."""
-    if isinstance(column, list | tuple):
-        if set(map(type, column)) != {int}:
-            return None
-        try:
-            return np.array(column, dtype=np.int64)
-        except OverflowError:
-            return None
-    if isinstance(column, pa.ChunkedArray | pa.Array):
-        if not pa.types.is_integer(column.type) or pa.types.is_uint64(column.type) or column.null_count:
-            return None
-        return np.asarray(column.to_numpy()).astype(np.int64, copy=False)
-    if isinstance(column, np.ma.MaskedArray):
-        return None
-    if isinstance(column, np.ndarray) and column.dtype.kind in "iu" and column.dtype != np.uint64:
-        return column.astype(np.int64, copy=False)
-    return None
-
-
 def _tag_digits(number: int) -> bytes:
     """Write base 128 with the high bit of every byte set: no byte of it is ``{`` or ``}``."""
     digits = bytearray()
@@ -215,20 +145,3 @@ def _tag_digits(number: int) -> bytes:
 
 def _escape(literal: bytes) -> bytes:
     return b"".join((b"\\" if byte in _GLOB else b"") + bytes((byte,)) for byte in literal)
-
-
-@cache
-def _crc32_table() -> np.ndarray:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(0xEDB88320), table >> 1).astype(np.uint32)
-    return table
-
-
-def _crc32_rows(rows: np.ndarray) -> np.ndarray:
-    """Compute zlib's CRC-32 of each row of a byte matrix."""
-    table = _crc32_table()
-    crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
-    for column in rows.T:
-        crc = table[(crc ^ column) & 0xFF] ^ (crc >> 8)
-    return crc ^ np.uint32(0xFFFFFFFF)

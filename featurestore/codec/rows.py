@@ -1,117 +1,183 @@
-"""Decoded rows of one request: headers at once, columns when they are asked for."""
+"""Stored rows of one request: checked when they come in, decoded when they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
 
-from featurestore.codec.arrow import arrow_type
-from featurestore.codec.layout import CODEC, HEADER_BYTES, HOLDS, TOMBSTONE, Layout
-from featurestore.codec.stamp import STAMP_BYTES, unstamp
-from featurestore.codec.variable import decode_body
-from featurestore.errors import StateError
-from featurestore.intervals import from_micros
-from featurestore.ir.nodes import FieldNode
-from featurestore.spec.dtypes import Array, DType, Map
+from featurestore.codec.columns import DecodedColumn, DecodedColumns
+from featurestore.codec.layout import CODEC, FLAGS_MASK, HEADER_BYTES, HOLDS, TOMBSTONE, Layout
+from featurestore.codec.stamp import STAMP_BYTES, unstamp, unstamp_one
+from featurestore.errors import StateError, UnknownCodec
 
-__all__ = ["DecodedColumn", "DecodedColumns", "DecodedRows", "decode_rows"]
+__all__ = ["FEW_ROWS", "OLDER_CODECS", "DecodedRows", "Upgrade", "decode_rows"]
+
+FEW_ROWS = 16
+"""Up to this many rows Python's own numbers are faster than NumPy's fixed cost."""
+
+Upgrade = Callable[[Layout, bytes], bytes]
+"""Writes a value of an older codec anew in the present one, its stamp and flags kept."""
+
+OLDER_CODECS: Mapping[int, Upgrade] = {}
+"""By the high half of their codec byte, the formats that earlier releases wrote. Codec 1 is the first."""
 
 _CODECS = bytes((CODEC, CODEC | HOLDS))
-_MICROS = np.dtype("datetime64[us]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedColumn:
-    """One value for each row; where ``valid`` is False the row is absent or the value null, and ``values`` is filler.
-
-    ``values`` has the natural NumPy type, with datetime64[us] for timestamps and datetime64[D] for dates; text, bytes,
-    decimals, lists and maps are Python objects. Both arrays are to be read only.
-    """
-
-    dtype: DType
-    values: np.ndarray
-    valid: np.ndarray
-    is_complete: bool = False
-    """All values are known to be valid, without a look at each."""
-
-    def to_list(self) -> list[Any]:
-        """Give Python values, None where not valid; timestamps are aware in UTC."""
-        values: list[Any] = (self.values.view(np.int64) if self.values.dtype == _MICROS else self.values).tolist()
-        if self.values.dtype == _MICROS:
-            values = [from_micros(micros) for micros in values]
-        if not (self.is_complete or self.valid.all()):
-            for row in np.flatnonzero(~self.valid).tolist():
-                values[row] = None
-        return values
-
-    def to_arrow(self) -> pa.Array[Any]:
-        """Give an array of the dtype's Arrow type."""
-        target = arrow_type(self.dtype)
-        if self.values.dtype == object:
-            return pa.array([_to_arrow_value(value, self.dtype) for value in self.to_list()], target)
-        return pa.array(self.values, target, mask=~self.valid)
+_HOLDS_ALL = bytes((CODEC | HOLDS,))
+_UNREAD = np.empty(0, np.bool_)
 
 
 class DecodedRows:
-    """Rows in the order they were asked for; ``present`` is False for missing values and tombstones.
+    """Rows in the order they were asked for; those that are missing or tombstones are not present.
 
-    Where a row is not present its times are 0 and it holds nothing. Headers too are decoded when first asked for.
+    Where a row is not present its times are 0 and it holds nothing. ``kept`` are the values of the rows that are
+    present, ``places`` where those stand (None: all are present), ``packed`` their fixed parts side by side.
     """
 
-    __slots__ = ("_created_us", "_event_us", "_heads", "_holds", "_scatter", "columns", "count", "present")
+    def __init__(
+        self, *, layout: Layout, count: int, kept: Sequence[bytes], places: np.ndarray | None, packed: bytes
+    ) -> None:
+        self.layout = layout
+        self.count = count
+        self.kept = kept
+        self.places = places
+        self.packed = packed
+        self._heads: np.ndarray | None = None
+        self._bits: np.ndarray | None = _UNREAD
+        self._common: bytes | None = b""
 
-    def __init__(self, *, present: np.ndarray, heads: np.ndarray, scatter: _Scatter, columns: DecodedColumns) -> None:
-        self.count = len(present)
-        self.present = present
-        self.columns = columns
-        self._heads = heads
-        self._scatter = scatter
-        self._event_us: np.ndarray | None = None
-        self._created_us: np.ndarray | None = None
-        self._holds: np.ndarray | None = None
+    @cached_property
+    def columns(self) -> Mapping[str, DecodedColumn]:
+        """Columns by field name, each decoded once."""
+        return DecodedColumns(self)
 
     @property
+    def heads(self) -> np.ndarray:
+        """The fixed parts of the rows that are present, as records of ``layout.storage``."""
+        if self._heads is None:
+            self._heads = np.frombuffer(self.packed, self.layout.storage)
+        return self._heads
+
+    @property
+    def common_stamp(self) -> bytes | None:
+        """The stored event and created time that all rows present share, as those of one publication do; else None."""
+        if self._common == b"":
+            first = self.packed[:STAMP_BYTES]
+            if len(self.kept) <= FEW_ROWS:
+                is_common = bool(first) and all(blob.startswith(first) for blob in self.kept)
+            else:
+                is_common = bool((np.frombuffer(self.packed, self.layout.stamps)["stamp"] == first).all())
+            self._common = first if is_common else None
+        return self._common
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        if self.places is None:
+            return np.ones(self.count, np.bool_)
+        present = np.zeros(self.count, np.bool_)
+        present[self.places] = True
+        return present
+
+    @cached_property
     def event_us(self) -> np.ndarray:
-        if self._event_us is None:
-            self._event_us = self._scatter(unstamp(self._heads["event"]))
-        return self._event_us
+        return self.scatter(unstamp(self.heads["event"]))
 
-    @property
+    @cached_property
     def created_us(self) -> np.ndarray:
-        if self._created_us is None:
-            self._created_us = self._scatter(unstamp(self._heads["created"]))
-        return self._created_us
+        return self.scatter(unstamp(self.heads["created"]))
+
+    @cached_property
+    def holds(self) -> np.ndarray:
+        return self.scatter((self.heads["codec"] & HOLDS).astype(np.bool_))
 
     @property
-    def holds(self) -> np.ndarray:
-        if self._holds is None:
-            self._holds = self._scatter((self._heads["codec"] & HOLDS).astype(np.bool_))
-        return self._holds
+    def oldest_event_us(self) -> int | None:
+        """The least event time; None where no row is present."""
+        if self.common_stamp is not None:
+            return unstamp_one(int.from_bytes(self.common_stamp[:8]))
+        return unstamp_one(int.from_bytes(min(self.kept)[:8])) if self.kept else None
+
+    @property
+    def oldest_created_us(self) -> int | None:
+        if self.common_stamp is not None:
+            return unstamp_one(int.from_bytes(self.common_stamp[8:]))
+        return unstamp_one(int(self.heads["created"].min())) if self.kept else None
+
+    @property
+    def all_hold(self) -> bool:
+        """Whether every row that is present holds."""
+        return not self.packed[STAMP_BYTES :: self.layout.width].translate(None, _HOLDS_ALL)
+
+    @property
+    def bits(self) -> np.ndarray | None:
+        """For each row that is present and each field whether the value is there; None where all are."""
+        if self._bits is not _UNREAD:
+            return self._bits
+        layout, packed = self.layout, self.packed
+        if len(self.kept) == 1:
+            bitmaps = packed[HEADER_BYTES : HEADER_BYTES + len(layout.full)]
+        else:
+            bitmaps = self.heads["bitmap"].tobytes()
+        if bitmaps == layout.full * len(self.kept):
+            self._bits = None
+        else:
+            bits = np.unpackbits(self.heads["bitmap"], axis=1, count=len(layout.fields), bitorder="little")
+            self._bits = bits.view(np.bool_)
+        return self._bits
+
+    def stamps(self) -> list[bytes | None]:
+        """Give each row's event and created time as they are stored, None where no row is present."""
+        stamps: list[bytes | None] = [blob[:STAMP_BYTES] for blob in self.kept]
+        return stamps if self.places is None else self.spread(stamps)
+
+    def scatter(self, dense: np.ndarray) -> np.ndarray:
+        """Put one value for each row that is present into an array with one for each row; zero elsewhere."""
+        if self.places is None:
+            return dense
+        spread = np.zeros(self.count, dense.dtype)
+        spread[self.places] = dense
+        return spread
+
+    def spread(self, dense: Sequence[Any]) -> list[Any]:
+        """Put one value for each row that is present into a list with one for each row; None elsewhere."""
+        if self.places is None:
+            return list(dense)
+        spread: list[Any] = [None] * self.count
+        for place, value in zip(self.places.tolist(), dense, strict=True):
+            spread[place] = value
+        return spread
 
 
-def decode_rows(layout: Layout, fields: tuple[FieldNode, ...], blobs: Sequence[bytes | None]) -> DecodedRows:
-    """Read fixed parts of all rows at once; see ``RowCodec.decode``."""
-    count = len(blobs)
-    kept, rows, lengths = _present(layout, blobs)
-    heads = _heads(layout, kept, rows, lengths)
-    present = np.ones(count, np.bool_) if rows is None else np.zeros(count, np.bool_)
-    if rows is not None:
-        present[rows] = True
-    scatter = _Scatter(count=count, rows=rows)
-    columns = DecodedColumns(layout=layout, fields=fields, heads=heads, blobs=kept, present=present, scatter=scatter)
-    return DecodedRows(present=present, heads=heads, scatter=scatter, columns=columns)
+def decode_rows(
+    layout: Layout, blobs: Sequence[bytes | None], *, older: Mapping[int, Upgrade] = OLDER_CODECS
+) -> DecodedRows:
+    """Check stored values and tell which rows are present; see ``RowCodec.decode``.
+
+    Values of a codec in ``older`` are written anew in memory; UnknownCodec says that a newer release wrote a value.
+    """
+    width = layout.width
+    kept, places, lengths = _present(width, blobs)
+    packed = b"".join([blob[:width] for blob in kept] if layout.variable else kept)
+    is_sized = min(lengths, default=width) >= width and (bool(layout.variable) or lengths <= {width})
+    if not is_sized or packed[STAMP_BYTES::width].translate(None, _CODECS):
+        kept = [
+            _readable(layout, blob, row if places is None else int(places[row]), older) for row, blob in enumerate(kept)
+        ]
+        packed = b"".join([blob[:width] for blob in kept])
+    return DecodedRows(layout=layout, count=len(blobs), kept=kept, places=places, packed=packed)
 
 
-def _present(layout: Layout, blobs: Sequence[bytes | None]) -> tuple[Sequence[bytes], np.ndarray | None, set[int]]:
+def _present(width: int, blobs: Sequence[bytes | None]) -> tuple[Sequence[bytes], np.ndarray | None, set[int]]:
     """Drop what is absent; give the rest, their places (None when nothing was dropped) and their lengths."""
-    width = layout.storage.itemsize
-    lengths = {-1 if blob is None else len(blob) for blob in blobs}
-    if lengths == {width} and width > HEADER_BYTES:
-        return cast("Sequence[bytes]", blobs), None, lengths
+    if width > HEADER_BYTES:
+        try:
+            lengths = set(map(len, cast("Sequence[bytes]", blobs)))
+        except TypeError:  # None has no length
+            lengths = {HEADER_BYTES}
+        if HEADER_BYTES not in lengths:
+            return cast("Sequence[bytes]", blobs), None, lengths
     rows = [row for row, blob in enumerate(blobs) if blob is not None and not _is_tombstone(blob)]
     kept = [blob for blob in blobs if blob is not None and not _is_tombstone(blob)]
     return kept, None if len(kept) == len(blobs) else np.array(rows, np.intp), set(map(len, kept))
@@ -121,126 +187,28 @@ def _is_tombstone(blob: bytes) -> bool:
     return len(blob) == HEADER_BYTES and bool(blob[STAMP_BYTES] & TOMBSTONE)
 
 
-def _heads(layout: Layout, blobs: Sequence[bytes], rows: np.ndarray | None, lengths: set[int]) -> np.ndarray:
-    width = layout.storage.itemsize
-    valid = range(width, 1 << 32) if layout.variable else range(width, width + 1)
-    for length in lengths:
-        if length not in valid:
-            row = next(row for row, blob in enumerate(blobs) if len(blob) == length)
-            raise _foreign(rows, row, f"{length} bytes, valid are {width}{' or more' if layout.variable else ''}")
-    joined = b"".join(blobs if lengths <= {width} else [blob[:width] for blob in blobs])
-    heads = np.frombuffer(joined, layout.storage)
-    if joined[STAMP_BYTES::width].translate(None, _CODECS):
-        row = int(np.flatnonzero((heads["codec"] & ~np.uint8(HOLDS)) != CODEC)[0])
-        raise _foreign(rows, row, f"codec byte {int(heads['codec'][row]):#04x}, valid is {CODEC:#04x}")
-    return heads
-
-
-def _foreign(rows: np.ndarray | None, row: int, found: str) -> StateError:
-    place = row if rows is None else int(rows[row])
-    return StateError(
-        f"the online value of row {place} is not of this view version's schema: found {found}; "
-        "it was written by another release or program: publish the view again",
-        row=place,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scatter:
-    """Puts one value for each present row into an array with one for each row asked for; zero elsewhere."""
-
-    count: int
-    rows: np.ndarray | None
-
-    def __call__(self, dense: np.ndarray) -> np.ndarray:
-        if self.rows is None:
-            return dense
-        spread = np.zeros(self.count, dense.dtype)
-        spread[self.rows] = dense
-        return spread
-
-
-class DecodedColumns(Mapping[str, DecodedColumn]):
-    """Columns by field name, each decoded once."""
-
-    def __init__(
-        self,
-        *,
-        layout: Layout,
-        fields: tuple[FieldNode, ...],
-        heads: np.ndarray,
-        blobs: Sequence[bytes],
-        present: np.ndarray,
-        scatter: _Scatter,
-    ) -> None:
-        self._layout = layout
-        self._fields = {field.name: (number, field.dtype) for number, field in enumerate(fields)}
-        self._heads = heads
-        self._blobs = blobs
-        self._present = present
-        self._scatter = scatter
-        self._bits: np.ndarray | None = None
-        self._decoded: dict[str, DecodedColumn] = {}
-
-    def __getitem__(self, name: str) -> DecodedColumn:
-        column = self._decoded.get(name)
-        if column is None:
-            number, dtype = self._fields[name]
-            column = self._decoded[name] = self._decode(number, dtype)
-        return column
-
-    def to_list(self, name: str) -> list[Any]:
-        """Give a column's Python values; without arrays in between where every value is there."""
-        number, _ = self._fields[name]
-        fixed = self._layout.fixed[number]
-        if fixed is None or self._scatter.rows is not None or self._valid(number) is not None:
-            return self[name].to_list()
-        return fixed.to_list(self._heads[f"c{number}"])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def _decode(self, number: int, dtype: DType) -> DecodedColumn:
-        valid = self._valid(number)
-        fixed = self._layout.fixed[number]
-        dense = self._bodies(number, dtype, valid) if fixed is None else fixed.to_numpy(self._heads[f"c{number}"])
-        if valid is None:
-            is_complete = self._scatter.rows is None
-            return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._present, is_complete=is_complete)
-        return DecodedColumn(dtype=dtype, values=self._scatter(dense), valid=self._scatter(valid))
-
-    def _valid(self, number: int) -> np.ndarray | None:
-        """Say for each present row whether the value is there; None when all values of all columns are."""
-        if self._bits is None:
-            packed = self._heads["bitmap"]
-            if packed.tobytes() == self._layout.full * len(packed):
-                self._bits = np.empty(0, np.bool_)
-            else:
-                bits = np.unpackbits(packed, axis=1, count=len(self._fields), bitorder="little")
-                self._bits = bits.view(np.bool_)
-        return self._bits[:, number] if self._bits.ndim == 2 else None
-
-    def _bodies(self, number: int, dtype: DType, valid: np.ndarray | None) -> np.ndarray:
-        width = self._layout.storage.itemsize
-        before = self._layout.variable.index(number) - 1
-        ends = self._heads[f"c{number}"].tolist()
-        starts = self._heads[f"c{self._layout.variable[before]}"].tolist() if before >= 0 else [0] * len(ends)
-        values = np.empty(len(ends), object)
-        for row, (blob, start, end) in enumerate(zip(self._blobs, starts, ends, strict=True)):
-            if valid is None or valid[row]:
-                values[row] = decode_body(blob[width + start : width + end], dtype)
-        return values
-
-
-def _to_arrow_value(value: Any, dtype: DType) -> Any:
-    """Write maps as pairs, as Arrow's builder takes them."""
-    match dtype:
-        case Map(value=inner) if value is not None:
-            return [(key, _to_arrow_value(item, inner)) for key, item in value.items()]
-        case Array(element=inner) if value is not None:
-            return [_to_arrow_value(item, inner) for item in value]
-        case _:
-            return value
+def _readable(layout: Layout, blob: bytes, place: int, older: Mapping[int, Upgrade]) -> bytes:
+    """Give a value of the present codec and this schema."""
+    codec = blob[STAMP_BYTES] & ~FLAGS_MASK if len(blob) > STAMP_BYTES else CODEC
+    if codec != CODEC:
+        upgrade = older.get(codec)
+        if upgrade is None:
+            known = ", ".join(f"{byte:#04x}" for byte in (*older, CODEC))
+            raise UnknownCodec(
+                f"the online value of row {place} has codec byte {blob[STAMP_BYTES]:#04x}, valid are {known} and their "
+                "flags: a newer release wrote it; upgrade this process",
+                row=place,
+                codec=codec >> 4,
+            )
+        blob = upgrade(layout, blob)
+    width = layout.width
+    is_sized = len(blob) == width or bool(layout.variable and len(blob) > width)
+    if not is_sized or blob[STAMP_BYTES] not in _CODECS:
+        flags = f" with codec byte {blob[STAMP_BYTES]:#04x}" if is_sized else ""
+        raise StateError(
+            f"the online value of row {place} is not of this view version's schema: found {len(blob)} bytes{flags}, "
+            f"valid are {width}{' or more' if layout.variable else ''}; it was written by another program, or is "
+            "damaged: publish the view again",
+            row=place,
+        )
+    return blob

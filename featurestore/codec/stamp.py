@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-__all__ = ["STAMP_BYTES", "Stamp", "is_newer", "pack_stamp", "stamp_of", "stamps_of", "unstamp"]
+__all__ = ["STAMP_BYTES", "Stamp", "is_newer", "pack_stamp", "stamp_of", "stamps_of", "unstamp", "unstamp_one"]
 
 STAMP_BYTES = 16
 """Every value starts with its stamp, whatever its codec: event and created, each big-endian offset binary."""
@@ -51,3 +51,8 @@ def stamps_of(times_us: np.ndarray) -> np.ndarray:
 def unstamp(packed: np.ndarray) -> np.ndarray:
     """Turn the packed form back into int64 microseconds."""
     return (packed.astype(np.uint64) ^ np.uint64(_OFFSET)).view(np.int64)
+
+
+def unstamp_one(packed: int) -> int:
+    """Turn one number of the packed form back into microseconds."""
+    return packed - _OFFSET

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from featurestore.codec.keys import pointer_key
 from featurestore.codec.pointer import Pointer
 from featurestore.errors import FeatureNotFound
 from featurestore.intervals import to_micros
-from featurestore.retrieval.plan import OnDemandOutput, PredictionOutput, PredictionPlan, StoredOutput
+from featurestore.retrieval.plan import PredictionPlan
 from featurestore.retrieval.planner import Features
 from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows
 from featurestore.serving.frame import CodeCheck, Frame
@@ -20,7 +20,7 @@ from featurestore.serving.inference import Inference
 from featurestore.serving.manifests import ManifestSource
 from featurestore.serving.policies import settle
 from featurestore.serving.predictions import PredictionRows
-from featurestore.serving.response import OnlineResponse, OutputColumn
+from featurestore.serving.response import OnlineResponse
 from featurestore.serving.rows import ViewRows
 from featurestore.serving.snapshot import BoundPlan, Snapshot
 
@@ -87,18 +87,18 @@ class LookupCore:
         snapshot, bound = yield from self._plan(request)
         columns = read_entity_rows(request.entity_rows, bound.needed)
         if not columns.count:
-            nothing: list[_Blobs | None] = [None] * len(bound.reads)
-            return (yield from self._answer(snapshot, bound, columns, nothing, nothing, request))
+            nothing: list[_Blobs] = [()] * len(bound.reads)
+            return (yield from self._answer(bound, columns, nothing, nothing, request))
         keys = _encode(bound, columns)
-        record, blobs = yield from self._read(keys, columns.count)
+        record, blobs = yield from self._read(keys)
         if record != snapshot.record:
             snapshot = yield from self._take_snapshot(record)
             before, bound = bound, snapshot.bound(request.features, request.full_feature_names)
             if bound.storage != before.storage or bound.needed != before.needed:
                 columns = read_entity_rows(request.entity_rows, bound.needed)
                 keys = _encode(bound, columns)
-                _, blobs = yield from self._read(keys, columns.count)
-        return (yield from self._answer(snapshot, bound, columns, keys, blobs, request))
+                _, blobs = yield from self._read(keys)
+        return (yield from self._answer(bound, columns, keys.lists, blobs, request))
 
     def _plan(self, request: LookupRequest) -> Generator[Step, Any, tuple[Snapshot, BoundPlan]]:
         """Plan on the state last seen; a name that it lacks may have been applied since."""
@@ -131,94 +131,78 @@ class LookupCore:
         self._snapshot = snapshot = Snapshot(self._manifests, record)
         return snapshot
 
-    def _read(
-        self, keys: Sequence[_Blobs | None], count: int
-    ) -> Generator[Step, Any, tuple[bytes | None, list[_Blobs | None]]]:
+    def _read(self, keys: _Keys) -> Generator[Step, Any, tuple[bytes | None, list[_Blobs]]]:
         """Read the pointer record and all rows at once; a null key has no row."""
         wanted = [self._pointer_key]
-        for encoded in keys:
-            wanted += [key for key in encoded or () if key is not None]
+        for encoded in keys.lists:
+            wanted += [key for key in encoded if key is not None] if keys.has_nulls else cast("list[bytes]", encoded)
         found = yield Read(wanted)
-        blobs: list[_Blobs | None] = []
+        if keys.has_nulls:
+            rest = iter(found[1:])
+            return found[0], [[None if key is None else next(rest) for key in encoded] for encoded in keys.lists]
+        blobs: list[_Blobs] = []
         at = 1
-        for encoded in keys:
-            if encoded is None:
-                blobs.append(None)
-            elif None not in encoded:
-                blobs.append(found[at : at + count])
-                at += count
-            else:
-                rest = iter(found[at:])
-                blobs.append([None if key is None else next(rest) for key in encoded])
-                at += count - encoded.count(None)
+        for encoded in keys.lists:
+            blobs.append(found[at : at + len(encoded)])
+            at += len(encoded)
         return found[0], blobs
 
     def _answer(
         self,
-        snapshot: Snapshot,
         bound: BoundPlan,
-        request: EntityColumns,
-        keys: Sequence[_Blobs | None],
-        blobs: Sequence[_Blobs | None],
-        asked: LookupRequest,
+        columns: EntityColumns,
+        keys: Sequence[_Blobs],
+        blobs: Sequence[_Blobs],
+        request: LookupRequest,
     ) -> Lookup:
         now_us = to_micros(self._clock())
-        plan = bound.plan
-        absent: _Blobs = [None] * request.count
         rows = [
-            ViewRows(read.values.decode(absent if found is None else found), read.rules, now_us)
+            ViewRows(read.values.decode(found), read.rules, now_us, read.reader)
             for read, found in zip(bound.reads, blobs, strict=True)
         ]
-        frame = Frame(plan, rows, request, self._check_code)
+        frame = Frame(bound.plan, rows, columns, self._check_code)
         predictions: list[PredictionRows] = []
-        for prediction in plan.predictions:
-            judged = _judge(snapshot, prediction, frame, now_us)
+        for prediction in bound.predictions:
+            judged = PredictionRows(prediction, rows, now_us=now_us)
             predictions.append(judged)
             if not judged.is_fresh:
-                call = self._settling(prediction, judged, frame, keys[prediction.read] or absent, asked)
-                if prediction.view.on_stale == "infer" and asked.repair:
+                plan = prediction.plan
+                call = self._settling(plan, judged, frame, keys[plan.read], request)
+                if plan.view.on_stale == "infer" and request.repair:
                     yield Block(call)
                 else:
                     call()
-        columns: list[OutputColumn] = []
-        for output in plan.outputs:
-            match output:
-                case StoredOutput():
-                    columns.append(rows[output.read].column(output.feature))
-                case OnDemandOutput():
-                    columns.append(frame.column(output.call, output.feature))
-                case PredictionOutput():
-                    columns.append(predictions[output.prediction].column(output.feature))
-        return OnlineResponse(
-            keys={name: request.columns[name] for name in plan.key_columns},
-            outputs=plan.outputs,
-            columns=columns,
-            names=plan.names,
-            predictions={judged.view.name: judged for judged in predictions},
-        )
+        for call_number in bound.calls:
+            frame.call(call_number)
+        return OnlineResponse(bound, frame, predictions, columns)
 
     def _settling(
-        self, plan: PredictionPlan, judged: PredictionRows, frame: Frame, keys: _Blobs, asked: LookupRequest
+        self, plan: PredictionPlan, judged: PredictionRows, frame: Frame, keys: _Blobs, request: LookupRequest
     ) -> Callable[[], None]:
         """Make the call that applies the view's policies to rows that are stale or missing."""
-        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys) if asked.repair else None
+        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys) if request.repair else None
         return functools.partial(settle, plan, judged, frame.rows, keys, infer)
 
 
-def _judge(snapshot: Snapshot, plan: PredictionPlan, frame: Frame, now_us: int) -> PredictionRows:
-    return PredictionRows(
-        plan,
-        frame.rows,
-        now_us=now_us,
-        scored_until_us=snapshot.scored_until(plan),
-        awaits_scoring=snapshot.awaits_scoring(plan, now_us),
-    )
+@dataclass(slots=True)
+class _Keys:
+    """The keys of each read; of one that was never published all are None."""
+
+    lists: list[_Blobs]
+    has_nulls: bool
 
 
-def _encode(bound: BoundPlan, request: EntityColumns) -> list[_Blobs | None]:
-    return [
-        None
-        if read.keys is None
-        else read.keys.encode({name: request.columns[column] for name, column in read.columns})
-        for read in bound.reads
-    ]
+def _encode(bound: BoundPlan, columns: EntityColumns) -> _Keys:
+    lists: list[_Blobs] = [()] * len(bound.reads)
+    has_nulls = False
+    done = 0
+    for keyed in bound.keyed:
+        group = keyed.group.encode([columns.columns[name] for name in keyed.columns])
+        has_nulls |= group.has_nulls
+        for read, keys in zip(keyed.reads, group.lists, strict=True):
+            lists[read] = keys
+            done += 1
+    if done < len(lists):
+        has_nulls = True
+        lists = [keys or [None] * columns.count for keys in lists]
+    return _Keys(lists, has_nulls)

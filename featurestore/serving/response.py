@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 import numpy as np
 
 from featurestore.intervals import from_micros
 from featurestore.ondemand.arrays import Column, function_input
-from featurestore.retrieval.plan import Output
-from featurestore.serving.entity_rows import to_list
+from featurestore.retrieval.plan import OnDemandOutput, Output, PredictionOutput, StoredOutput
+from featurestore.serving.entity_rows import EntityColumns, to_list
+from featurestore.serving.frame import Frame
 from featurestore.serving.predictions import PredictionAnswer, PredictionRows
 from featurestore.serving.rows import STATUSES, FeatureStatus
+from featurestore.serving.snapshot import BoundPlan
 from featurestore.spec.dtypes import DType, Map
 
 if TYPE_CHECKING:
@@ -74,22 +76,16 @@ class OnlineResponse:
     ``predictions`` has one list for each prediction view: ``(status, age, model_version, predicted_at)`` by row.
     """
 
-    __slots__ = ("_columns", "_dict", "_keys", "_names", "_outputs", "_predictions")
+    __slots__ = ("_bound", "_columns", "_dict", "_frame", "_keys", "_predictions")
 
     def __init__(
-        self,
-        *,
-        keys: Mapping[str, Any],
-        outputs: Sequence[Output],
-        columns: Sequence[OutputColumn],
-        names: Mapping[str, str],
-        predictions: Mapping[str, PredictionRows],
+        self, bound: BoundPlan, frame: Frame, predictions: Sequence[PredictionRows], request: EntityColumns
     ) -> None:
-        self._keys = keys
-        self._outputs = outputs
-        self._columns = columns
-        self._names = names
+        self._bound = bound
+        self._frame = frame
         self._predictions = predictions
+        self._keys = {name: request.columns[name] for name in bound.plan.key_columns}
+        self._columns: list[OutputColumn] | None = None
         self._dict: dict[str, list[Any]] | None = None
 
     def to_dict(self, include_event_timestamps: bool = False) -> FeatureDict:
@@ -98,11 +94,8 @@ class OnlineResponse:
         With event timestamps, each feature has a second entry ``<name>__ts``.
         """
         if self._dict is None:
-            values = {name: to_list(column) for name, column in self._keys.items()}
-            for output, column in zip(self._outputs, self._columns, strict=True):
-                values[output.name] = column.to_list()
-            self._dict = values
-        answer = FeatureDict(self._dict, self._names, tuple(self._keys))
+            self._dict = self._values()
+        answer = FeatureDict(self._dict, self._bound.plan.names, tuple(self._keys))
         if include_event_timestamps:
             answer.update({f"{name}__ts": times for name, times in self.event_timestamps.items()})
         return answer
@@ -133,7 +126,7 @@ class OnlineResponse:
 
     @property
     def predictions(self) -> dict[str, list[PredictionAnswer]]:
-        return {view: rows.answers() for view, rows in self._predictions.items()}
+        return {rows.view.name: rows.answers() for rows in self._predictions}
 
     def to_numpy(self) -> dict[str, np.ndarray[Any, Any]]:
         """Give one array for each column: nulls are NaN in float64, masked for other types."""
@@ -162,8 +155,42 @@ class OnlineResponse:
             frame[output.name] = pd.Series(column.to_list(), dtype=_PANDAS_DTYPES.get(output.dtype.name, "object"))
         return pd.DataFrame(frame)
 
+    def _values(self) -> dict[str, list[Any]]:
+        """Give Python lists: stored values as they were read, all fields of a read in one go."""
+        bound = self._bound
+        values = {name: to_list(column) for name, column in self._keys.items()}
+        lists = [rows.lists() for rows in self._frame.rows]
+        if bound.direct is not None and all(rows.is_as_stored() for rows in self._predictions):
+            values.update(zip(bound.names, [lists[read][slot] for read, slot in bound.direct], strict=True))
+            return values
+        given: set[tuple[int, int]] = set()
+        for number, (output, place) in enumerate(zip(bound.plan.outputs, bound.places, strict=True)):
+            if place is None or (
+                isinstance(output, PredictionOutput) and not self._predictions[output.prediction].is_as_stored()
+            ):
+                values[output.name] = self._column(number).to_list()
+            else:
+                found = lists[place[0]][place[1]]
+                values[output.name] = found if place not in given else list(found)
+                given.add(place)
+        return values
+
+    def _column(self, number: int) -> OutputColumn:
+        output = self._bound.plan.outputs[number]
+        match output:
+            case StoredOutput():
+                return self._frame.rows[output.read].column(output.feature)
+            case OnDemandOutput():
+                return self._frame.column(output.call, output.feature)
+            case PredictionOutput():
+                return self._predictions[output.prediction].column(output.feature)
+            case _:
+                assert_never(output)
+
     def _pairs(self) -> Sequence[tuple[Output, OutputColumn]]:
-        return list(zip(self._outputs, self._columns, strict=True))
+        if self._columns is None:
+            self._columns = [self._column(number) for number in range(len(self._bound.plan.outputs))]
+        return list(zip(self._bound.plan.outputs, self._columns, strict=True))
 
 
 _PANDAS_DTYPES: dict[str, Any] = {

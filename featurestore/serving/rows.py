@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from featurestore.codec.value import DecodedColumn, DecodedRows
+from featurestore.codec.value import DecodedColumn, DecodedRows, ListReader
 from featurestore.ir.nodes import StoredViewNode, ViewNode
 from featurestore.ondemand.arrays import Column
 
@@ -70,13 +70,14 @@ class ViewRows:
     """The rows of one read.
 
     ``withheld`` marks present rows whose values are not given out, None where there are none; ``expired`` likewise
-    the rows past their age limit.
+    the rows past their age limit. ``reader`` reads the features that are outputs of the answer.
     """
 
-    __slots__ = ("_ages", "_now", "_rules", "decoded", "expired", "withheld")
+    __slots__ = ("_ages", "_now", "_reader", "_rules", "decoded", "expired", "withheld")
 
-    def __init__(self, decoded: DecodedRows, rules: RowRules, now_us: int) -> None:
+    def __init__(self, decoded: DecodedRows, rules: RowRules, now_us: int, reader: ListReader) -> None:
         self.decoded = decoded
+        self._reader = reader
         self._rules = rules
         self._now = now_us
         self._ages: np.ndarray[Any, Any] | None = None
@@ -108,36 +109,36 @@ class ViewRows:
     def column(self, feature: str) -> StoredColumn:
         return StoredColumn(self, feature)
 
+    def lists(self) -> list[list[Any]]:
+        """Give new lists of Python values for the outputs' features, None where there is no value to give out."""
+        lists = self._reader.read(self.decoded)
+        if self.withheld is not None:
+            for row in np.flatnonzero(self.withheld).tolist():
+                for values in lists:
+                    values[row] = None
+        return lists
+
     def _find_expired(self) -> np.ndarray[Any, Any] | None:
         rules = self._rules
-        if rules.limit is None and rules.emptied_limit is None:
+        limit = rules.limit if rules.limit is not None else rules.emptied_limit
+        oldest = self.decoded.oldest_event_us
+        if limit is None or oldest is None or self._now - oldest <= limit or self._is_held(oldest):
             return None
-        if self._is_held() or self._is_young():
-            return None
-        if rules.limit is not None:
-            expired = self.age_us > rules.limit
-        else:
-            expired = ~self.decoded.holds & (self.age_us > (rules.emptied_limit or 0))
-        expired &= self.decoded.present
+        expired = (self.age_us > limit) & self.decoded.present
+        if rules.limit is None:
+            expired &= ~self.decoded.holds
         return expired if expired.any() else None
 
-    def _is_young(self) -> bool:
-        """Say whether even the oldest row is within the limits, without a look at each age (absent rows spoil it)."""
-        limit = self._rules.limit if self._rules.limit is not None else self._rules.emptied_limit
-        event_us = self.decoded.event_us
-        return limit is None or not len(event_us) or self._now - int(event_us.min()) <= limit
-
-    def _is_held(self) -> bool:
-        """Say whether every row holds and the coverage is within the limit."""
+    def _is_held(self, oldest: int) -> bool:
+        """Say whether every row holds and the coverage is within the limit, without a look at each age."""
         rules, covered = self._rules, self._rules.covered_until
-        if not rules.is_aggregate or not self.decoded.holds.all():
+        if not rules.is_aggregate or not self.decoded.all_hold:
             return False
         if rules.limit is None:
             return True
         if covered is None or self._now - covered > rules.limit:
             return False
-        event_us = self.decoded.event_us
-        return rules.covered_from is None or not len(event_us) or int(event_us.min()) > rules.covered_from
+        return rules.covered_from is None or oldest > rules.covered_from
 
 
 class StoredColumn:
@@ -151,7 +152,7 @@ class StoredColumn:
 
     def to_list(self) -> list[Any]:
         """Give Python values, None where there is none."""
-        values = self._rows.decoded.columns.to_list(self._feature)
+        values = self._decoded.to_list()
         if self._rows.withheld is not None:
             for row in np.flatnonzero(self._rows.withheld).tolist():
                 values[row] = None

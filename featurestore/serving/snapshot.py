@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
 
+from featurestore.codec.key_group import KeyGroup
 from featurestore.codec.keys import KeyCodec
 from featurestore.codec.pointer import Pointer, ViewPointer
-from featurestore.codec.value import RowCodec
+from featurestore.codec.value import ListReader, RowCodec
 from featurestore.ir.columns import stored_features
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import PredictionViewNode, ServiceNode, StoredViewNode
-from featurestore.retrieval.plan import PredictionPlan, RequestPlan, ViewRead
+from featurestore.retrieval.plan import (
+    OnDemandOutput,
+    Output,
+    PredictionOutput,
+    PredictionPlan,
+    RequestPlan,
+    StoredOutput,
+    ViewRead,
+)
 from featurestore.retrieval.planner import Features, plan_request
 from featurestore.serving.manifests import ManifestSource
 from featurestore.serving.rows import RowRules, row_rules
 
-__all__ = ["BoundPlan", "BoundRead", "Snapshot"]
+__all__ = ["BoundPlan", "BoundPrediction", "BoundRead", "KeyedReads", "Snapshot"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +37,57 @@ _MAX_PLANS = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundRead:
-    """One read with its codecs; ``keys`` is None where nothing was ever published. ``columns`` pairs key and column."""
+    """One read with its codecs; ``keys`` is None where nothing was ever published. ``columns`` pairs key and column.
+
+    ``reader`` reads the features that are outputs.
+    """
 
     keys: KeyCodec | None
     values: RowCodec
     rules: RowRules
+    reader: ListReader
     columns: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedReads:
+    """Reads whose keys are made of the same request columns, in the order of ``group``'s prefixes."""
+
+    group: KeyGroup
+    columns: tuple[str, ...]
+    reads: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundPrediction:
+    """A prediction with what the pointer says of it.
+
+    ``scored_until_us`` is up to when the current version was scored. Until ``graced_until_us`` changed inputs make
+    nothing stale, because their scoring is still to come; None: nothing is pending.
+    """
+
+    plan: PredictionPlan
+    scored_until_us: int | None
+    graced_until_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BoundPlan:
-    """A plan with codecs; ``storage`` is equal for plans that read the same keys, ``needed`` names request columns."""
+    """A plan with codecs; ``storage`` is equal for plans that read the same keys, ``needed`` names request columns.
+
+    ``keyed`` are the reads that have keys; ``places`` say for each output in which read and which of its lists the
+    stored values lie, None for on-demand features; ``direct`` is the same where every output is a list of its own.
+    ``calls`` are the on-demand views that are outputs.
+    """
 
     plan: RequestPlan
     reads: tuple[BoundRead, ...]
+    keyed: tuple[KeyedReads, ...]
+    predictions: tuple[BoundPrediction, ...]
+    names: tuple[str, ...]
+    places: tuple[tuple[int, int] | None, ...]
+    direct: tuple[tuple[int, int], ...] | None
+    calls: tuple[int, ...]
     storage: tuple[int, ...]
     needed: tuple[str, ...]
 
@@ -100,32 +149,33 @@ class Snapshot:
         older = next((version for version in served if version != current), None)
         return None if older is None else self._source.version(view, older)
 
-    def scored_until(self, plan: PredictionPlan) -> int | None:
-        """Give up to when the view's current version was scored."""
-        pointed = self._pointed(plan.view.name)
-        return pointed.covered_until_us if pointed is not None and pointed.version == plan.view.version else None
-
-    def awaits_scoring(self, plan: PredictionPlan, now_us: int) -> bool:
-        """Say whether inputs were published whose scoring is still to come, within ``input_grace``."""
-        pointed = self._pointed(plan.view.name)
-        since = None if pointed is None else pointed.pending_since_us
-        return since is not None and now_us - since <= plan.view.input_grace.total_seconds() * 1_000_000
-
     def _pointed(self, view: str) -> ViewPointer | None:
         pointed = None if self.pointer is None else self.pointer.views.get(view)
         return pointed if pointed is not None and pointed.version else None
 
     def _bind(self, plan: RequestPlan) -> BoundPlan:
-        reads = tuple(self._bind_read(read) for read in plan.reads)
+        wanted: list[dict[str, int]] = [{} for _ in plan.reads]
+        for output in plan.outputs:
+            if (read := _read_of(plan, output)) is not None:
+                wanted[read].setdefault(output.feature, len(wanted[read]))
+        reads = tuple(self._bind_read(read, tuple(names)) for read, names in zip(plan.reads, wanted, strict=True))
+        places = tuple(_place(plan, reads, output) for output in plan.outputs)
+        direct = tuple(place for place in places if place is not None)
         project_id = self.pointer.project_id if self.pointer else 0
         return BoundPlan(
             plan=plan,
             reads=reads,
+            keyed=_keyed(reads),
+            predictions=tuple(self._bind_prediction(prediction) for prediction in plan.predictions),
+            names=tuple(output.name for output in plan.outputs),
+            places=places,
+            direct=direct if len(set(direct)) == len(places) else None,
+            calls=tuple(dict.fromkeys(output.call for output in plan.outputs if isinstance(output, OnDemandOutput))),
             storage=(project_id, *(read.keys.storage_id if read.keys else 0 for read in reads)),
             needed=tuple(dict.fromkeys((*plan.key_columns, *(field.name for field in plan.request_fields)))),
         )
 
-    def _bind_read(self, read: ViewRead) -> BoundRead:
+    def _bind_read(self, read: ViewRead, features: tuple[str, ...]) -> BoundRead:
         view = read.view
         fields = view.join_keys
         if isinstance(view, PredictionViewNode):
@@ -135,15 +185,26 @@ class Snapshot:
             keys = KeyCodec(project_id=self.pointer.project_id, storage_id=view.storage_id, fields=fields)
         pointed = self._pointed(view.name)
         serves = pointed is not None and pointed.version == view.version
+        codec = self._codec(view)
         return BoundRead(
             keys=keys,
-            values=self._codec(view),
+            values=codec,
             rules=row_rules(
                 view,
                 pointed.covered_until_us if pointed is not None and serves else None,
                 pointed.covered_from_us if pointed is not None and serves else None,
             ),
+            reader=codec.list_reader(features),
             columns=tuple(zip((field.name for field in fields), read.columns, strict=True)),
+        )
+
+    def _bind_prediction(self, plan: PredictionPlan) -> BoundPrediction:
+        pointed = self._pointed(plan.view.name)
+        scored = pointed.covered_until_us if pointed is not None and pointed.version == plan.view.version else None
+        since = None if pointed is None else pointed.pending_since_us
+        grace = plan.view.input_grace // timedelta(microseconds=1)
+        return BoundPrediction(
+            plan=plan, scored_until_us=scored, graced_until_us=None if since is None else since + grace
         )
 
     def _codec(self, view: StoredViewNode) -> RowCodec:
@@ -151,3 +212,39 @@ class Snapshot:
         if identity not in self._codecs:
             self._codecs[identity] = RowCodec(stored_features(view))
         return self._codecs[identity]
+
+
+def _read_of(plan: RequestPlan, output: Output) -> int | None:
+    """Give the read that holds an output's stored values."""
+    match output:
+        case StoredOutput():
+            return output.read
+        case PredictionOutput():
+            return plan.predictions[output.prediction].read
+        case OnDemandOutput():
+            return None
+        case _:
+            assert_never(output)
+
+
+def _place(plan: RequestPlan, reads: Sequence[BoundRead], output: Output) -> tuple[int, int] | None:
+    read = _read_of(plan, output)
+    return None if read is None else (read, reads[read].reader.slot(output.feature))
+
+
+def _keyed(reads: Sequence[BoundRead]) -> tuple[KeyedReads, ...]:
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, read in enumerate(reads):
+        if read.keys is not None:
+            identity = tuple(field.dtype for field in read.keys.fields), tuple(column for _, column in read.columns)
+            groups.setdefault(identity, []).append(number)
+    return tuple(_group([(number, reads[number]) for number in numbers]) for numbers in groups.values())
+
+
+def _group(members: Sequence[tuple[int, BoundRead]]) -> KeyedReads:
+    codecs = [read.keys for _, read in members if read.keys is not None]
+    return KeyedReads(
+        group=KeyGroup(codecs[0].fields, [codec.prefix for codec in codecs]),
+        columns=tuple(column for _, column in members[0][1].columns),
+        reads=tuple(number for number, _ in members),
+    )

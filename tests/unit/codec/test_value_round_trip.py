@@ -170,7 +170,7 @@ def test_all_columns_that_do_not_fit_are_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda blob: blob[:-1], lambda blob: blob + b"\0", lambda blob: blob[:16] + b"\x20" + blob[17:]]
+    "damage", [lambda blob: blob[:-1], lambda blob: blob + b"\0", lambda blob: blob[:16] + b"\x12" + blob[17:]]
 )
 def test_bytes_of_another_format_are_refused_by_row(damage: Any) -> None:
     fields = fields_of(a=Int64)
