@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from datetime import datetime
 
-from delta.exceptions import (
-    ConcurrentTransactionException,
-    ConcurrentWriteException,
-    MetadataChangedException,
-    ProtocolChangedException,
-)
-from delta.tables import DeltaTable
-from pyspark.errors import AnalysisException
+from delta.exceptions import ConcurrentTransactionException
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -31,6 +23,7 @@ from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.stores.base import CommitRecord
 from featurestore.stores.commit_json import commit_to_json
+from featurestore.stores.delta_creation import create_table
 from featurestore.stores.delta_log import DeltaLog
 from featurestore.stores.delta_schema import (
     columns_ddl,
@@ -42,10 +35,6 @@ from featurestore.stores.hadoop_files import delete_folder
 __all__ = ["DeltaStore"]
 
 _LOG = logging.getLogger(__name__)
-_CREATE_ATTEMPTS = 5
-_CREATE_PAUSE_SECONDS = 0.2
-_OTHERS_LOG_BEGUN = "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION"
-"""Delta's answer while another creator has made the log's folder, but no commit in it yet."""
 _RANK = "_rank"
 
 
@@ -76,31 +65,11 @@ class DeltaStore:
         return DeltaLog(self.path(view)).commits()
 
     def ensure_table(self, view: StoredViewNode) -> str:
-        """Create the table if it is not there, and give its path. Idempotent; of two creators both succeed."""
+        """Create the table if it is not there, and give its path. Idempotent, beside other creators too."""
         path = self.path(view)
         if self.exists(view):
             return path
-        builder = DeltaTable.createIfNotExists(self._spark).location(path).addColumns(_struct(view))
-        for name, value in table_properties(view).items():
-            builder = builder.property(name, value)
-        for attempt in range(1, _CREATE_ATTEMPTS + 1):
-            try:
-                builder.execute()
-                break
-            except (
-                ProtocolChangedException,
-                MetadataChangedException,
-                ConcurrentWriteException,
-                AnalysisException,
-            ) as e:
-                if isinstance(e, AnalysisException) and e.getCondition() != _OTHERS_LOG_BEGUN:
-                    raise
-                if self.exists(view):
-                    _LOG.info("another run created the table of %s v%s meanwhile", view.name, view.version)
-                    break
-                if attempt == _CREATE_ATTEMPTS:
-                    raise
-                time.sleep(_CREATE_PAUSE_SECONDS * attempt)
+        create_table(self._spark, path, _struct(view), table_properties(view))
         return path
 
     def append(

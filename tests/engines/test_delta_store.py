@@ -55,6 +55,21 @@ def test_a_retry_of_a_run_gives_the_first_commit_and_another_run_of_the_generati
     assert store.commits(VIEW) == [first, second]
 
 
+@pytest.mark.parametrize("left", ["_staged_commits/", ".00000000000000000000.json.5f3a.tmp"])
+def test_a_table_whose_creator_died_before_its_first_commit_is_created(
+    store: DeltaStore, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featurestore.stores.delta_creation.DEAD_AFTER_SECONDS", 0.5)
+    log = Path(store.path(VIEW)) / "_delta_log"
+    log.mkdir(parents=True)
+    if left.endswith("/"):
+        (log / left).mkdir()
+    else:
+        (log / left).write_text("{}")
+    store.ensure_table(VIEW)
+    assert store.latest_version(VIEW) == 0
+
+
 def test_appends_of_different_intervals_succeed_together_even_when_their_rows_were_compared_with_the_table(
     spark: SparkSession, store: DeltaStore
 ) -> None:
