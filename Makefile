@@ -15,7 +15,7 @@ setup: ## Make .venv and find Java, Spark, Delta and Redis (does nothing the sec
 demo: archive ## Run the flights example from raw files to lookups
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m definitions.flights.demo
 
-test: check ## Check style, types and imports, then run all tests
+test: archive check ## Check style, types and imports, then run all tests
 	@scripts/ensure_postgres.sh
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 

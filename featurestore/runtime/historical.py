@@ -19,6 +19,7 @@ from featurestore.retrieval.plan import (
 )
 from featurestore.retrieval.planner import Features, plan_request
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.publication_times import with_publication_times
 from featurestore.runtime.retrieval_job import RetrievalJob
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _lookup(
     view = read.view
     rows = context.offline.rows(view)
     if availability == "actual":
-        rows = _with_publication_times(context, view, rows)
+        rows = with_publication_times(context, view, rows)
     return HistoricalLookup(
         view=view,
         rows=rows,
@@ -176,16 +177,3 @@ def _missing_by_view(
         if gaps:
             found[view.name] = gaps
     return found
-
-
-def _with_publication_times(context: RuntimeContext, view: StoredViewNode, rows: DataFrame) -> DataFrame:
-    """Add when each row was published: the first publication that reached its computation."""
-    from pyspark.sql import functions as F
-
-    from featurestore.engines.spark.statements import PUBLISHED_AT
-
-    times = [record.published_at for record in context.ledger.publications(view.name, view.version)]
-    published = F.lit(None).cast("timestamp")
-    for instant in sorted(times, reverse=True):
-        published = F.when(F.col("computed_at") <= F.lit(instant), F.lit(instant)).otherwise(published)
-    return rows.withColumn(PUBLISHED_AT, published)

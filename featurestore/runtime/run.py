@@ -192,7 +192,8 @@ def _commit(
     context.offline.ensure_table(view)
     standing = context.offline.standing(view, within=computed.event_range, include_deleted=True)
     rows = rows_to_append(staged, standing, view=view, created=claim.created)
-    rows = rows.withColumn(COMPUTED_AT, F.lit(context.clock()))
+    computed_at = context.clock()
+    rows = rows.withColumn(COMPUTED_AT, F.lit(computed_at))
     commit = CommitRecord(
         run_id=claim.run_id,
         view=view.name,
@@ -203,6 +204,7 @@ def _commit(
         created=claim.created,
         inputs=claim.inputs,
         counts=dict(computed.metrics()),
+        computed_at=computed_at,
     )
     return context.offline.append(rows, view, commit, app_id=_app_id(context, view, claim.interval))
 

@@ -61,7 +61,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitRecord:
-    """What one Delta commit of a run said: read back from the commit's userMetadata, so the ledger can be rebuilt."""
+    """What one Delta commit of a run said: read back from the commit's userMetadata, so the ledger can be rebuilt.
+
+    ``computed_at`` is the wall clock that its rows carry: it tells which commit a row came with.
+    """
 
     run_id: str
     view: str
@@ -72,6 +75,7 @@ class CommitRecord:
     created: datetime
     inputs: Mapping[str, Any]
     counts: Mapping[str, int]
+    computed_at: datetime | None = None
     delta_version: int = -1
 
 

@@ -27,6 +27,7 @@ def commit_to_json(commit: CommitRecord) -> str:
         "generation": commit.generation,
         "fingerprint": commit.fingerprint,
         "created": show_instant(commit.created),
+        "computed_at": None if commit.computed_at is None else show_instant(commit.computed_at),
         "inputs": dict(commit.inputs),
         "counts": dict(commit.counts),
     }
@@ -56,6 +57,7 @@ def commit_from_json(text: str | None, *, delta_version: int) -> CommitRecord | 
             delta_version=delta_version,
         )
     start, end = document["interval"]
+    computed_at = document.get("computed_at")
     return CommitRecord(
         run_id=document["run_id"],
         view=document["view"],
@@ -66,5 +68,6 @@ def commit_from_json(text: str | None, *, delta_version: int) -> CommitRecord | 
         created=parse_instant(document["created"]),
         inputs=document["inputs"],
         counts=document["counts"],
+        computed_at=None if computed_at is None else parse_instant(computed_at),
         delta_version=delta_version,
     )

@@ -96,7 +96,7 @@ def test_predictions_come_from_the_cache(served: FeatureStore) -> None:
     }
 
 
-@pytest.mark.parametrize("availability", ["event", "scheduled"])
+@pytest.mark.parametrize("availability", ["event", "scheduled", "actual"])
 def test_a_training_set_sees_what_serving_saw(served: FeatureStore, availability: Any) -> None:
     drivers = [3, 1, 2, 9]
     spine = pa.table({"driver_id": drivers, "event_timestamp": [NOW] * 4, "planned": [1.5] * 4})
