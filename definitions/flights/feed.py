@@ -85,13 +85,18 @@ def land(repo: Path, now: datetime, *, steps: int = INTERVALS) -> list[Landing]:
 def _flights(replay: Replay) -> pd.DataFrame:
     raw = _read("flights.csv.zip")
     scheduled = pd.to_datetime(raw.time_hour, utc=True) + pd.to_timedelta(raw.minute, unit="m") + replay.shift
-    departed = scheduled + pd.to_timedelta(raw.dep_delay, unit="m")
-    known = (departed + pd.to_timedelta(raw.air_time.fillna(0), unit="m")).fillna(scheduled)
+    departed = scheduled + _minutes(raw.dep_delay)
+    known = (departed + _minutes(raw.air_time.fillna(0))).fillna(scheduled)
     cancelled = raw.dep_delay.isna()
     late = (raw.arr_delay > 15).astype("Int64").mask(raw.arr_delay.isna())
     return raw.assign(
         event_timestamp=known, scheduled_departure=scheduled, cancelled=cancelled.astype("int64"), late=late
     )
+
+
+def _minutes(column: pd.Series) -> pd.Series:
+    """Read whole minutes, some of them missing (of fractions pandas rounds uninitialised memory and may warn)."""
+    return pd.to_timedelta(column.astype("Int64"), unit="m")
 
 
 def _weather(replay: Replay) -> pd.DataFrame:
