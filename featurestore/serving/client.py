@@ -16,8 +16,10 @@ from featurestore.serving.core import Block, LookupCore, LookupRequest, Read
 from featurestore.serving.deadline import ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
 from featurestore.serving.frame import CodeCheck
-from featurestore.serving.inference import Inference, Predictor
+from featurestore.serving.inference import Inference
+from featurestore.serving.inference_options import InferenceOptions
 from featurestore.serving.manifests import ManifestSource, StoredManifests
+from featurestore.serving.model_batch import Predictor
 from featurestore.serving.response import OnlineResponse
 from featurestore.stores.base import OnlineStore
 
@@ -29,7 +31,8 @@ class OnlineClient:
 
     ``manifests`` default to what ``apply`` left in the online store. ``code_path`` (a folder or a zip of the
     definitions) is put on the import path for on-demand functions and models; ``check_code`` is asked before any of
-    it runs. ``predictor`` says where models run, in this process by default. ``deadline`` is the default for a call.
+    it runs. ``predictor`` says where models run, in this process by default, and ``inference`` how that is bounded.
+    ``deadline`` is the default for a call.
     """
 
     def __init__(
@@ -43,13 +46,17 @@ class OnlineClient:
         code_path: Path | str | None = None,
         check_code: CodeCheck | None = None,
         predictor: Predictor | None = None,
+        inference: InferenceOptions | None = None,
     ) -> None:
         self._store = store
         self._deadline = deadline
+        self._inference = Inference(
+            store, predictor or LocalModels(check_code, files=ModelFiles(code_path or Path())), inference
+        )
         self._core = LookupCore(
             project,
             manifests=manifests or StoredManifests(project),
-            inference=Inference(store, predictor or LocalModels(check_code, files=ModelFiles(code_path or Path()))),
+            inference=self._inference,
             clock=clock,
             check_code=check_code,
         )
@@ -98,5 +105,6 @@ class OnlineClient:
             return response
 
     def close(self) -> None:
-        """Close the store's connections."""
+        """Let models that run end, for a moment, and close the store's connections."""
+        self._inference.close()
         self._store.close()
