@@ -17,7 +17,7 @@ demo: archive ## Run the flights example from raw files to lookups
 
 test: archive check ## Check style, types and imports, then run all tests
 	@scripts/ensure_postgres.sh
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_OPTIONS)
 
 unit: setup ## Run the tests that need neither Spark, Airflow nor PostgreSQL
 	@$(BIN)/python -m pytest -m "not spark and not airflow and not postgres" tests/unit tests/architecture

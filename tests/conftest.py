@@ -24,6 +24,13 @@ settings.register_profile("ci", derandomize=True, deadline=None, suppress_health
 settings.load_profile("ci")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several worker processes: what needs a JVM runs in one of them, other tests by file."""
+    for item in items:
+        needs_jvm = any(item.get_closest_marker(name) for name in ("spark", "airflow"))
+        item.add_marker(pytest.mark.xdist_group("jvm" if needs_jvm else item.path.as_posix()))
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One small local Spark session; child processes see nothing of its environment."""
