@@ -16,7 +16,6 @@ __all__ = [
     "FeatureStoreError",
     "GateRefused",
     "InferenceFailed",
-    "InferenceOverdue",
     "InputNotReady",
     "IntervalBusy",
     "OnDemandFailed",
@@ -164,10 +163,6 @@ class StalePrediction(FeatureStoreError):
 
 class InferenceFailed(FeatureStoreError):
     """The model raised, or answered with the wrong shape or type."""
-
-
-class InferenceOverdue(InferenceFailed, DeadlineExceeded):
-    """The model did not answer before the caller's deadline; that is no failure of the model."""
 
 
 class OnDemandFailed(FeatureStoreError):

@@ -10,8 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from featurestore.errors import SettingsError
 
 __all__ = [
@@ -135,6 +133,8 @@ def load_settings(repo_path: str | Path = ".") -> Settings:
 
 def parse_text(text: str, *, repo: Path, origin: str) -> Settings:
     """Check the text of a ``feature_store.yaml``; ``origin`` names it in the complaint."""
+    import yaml
+
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BUCKETS",
     "KeyCodec",
+    "code_key",
+    "codes_key",
     "dead_letter_key",
     "index_key",
     "lock_key",
@@ -111,6 +113,16 @@ def manifest_key(project: str) -> bytes:
 def nodes_key(project: str) -> bytes:
     """Where the definitions of view versions other than the manifest's lie, as long as they may be served."""
     return f"featurestore:nodes:{project}".encode()
+
+
+def code_key(project: str, digest: str) -> bytes:
+    """Where the definitions archive with this digest lies."""
+    return f"featurestore:code:{project}:{digest}".encode()
+
+
+def codes_key(project: str) -> bytes:
+    """Where the digests of the stored definitions archives lie, as a JSON list, the newest first."""
+    return f"featurestore:codes:{project}".encode()
 
 
 def marker_key(project_id: int, storage_id: int) -> bytes:

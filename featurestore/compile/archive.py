@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from featurestore.compile.modules import FirstParty, ModuleFile
-from featurestore.ir.content import content_files
+from featurestore.ir.content import archive_digest, archive_name, content_files
 
-__all__ = ["archive_name", "write_archive"]
+__all__ = ["write_archive"]
 
 _FIRST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-
-
-def archive_name(digest: str) -> str:
-    """Name the archive of a manifest's ``code`` digest."""
-    return f"{digest}.zip"
 
 
 def write_archive(repo: Path, package: str, folder: Path, models: Iterable[str] = ()) -> tuple[str, Path]:
@@ -29,11 +23,7 @@ def write_archive(repo: Path, package: str, folder: Path, models: Iterable[str] 
     Idempotent: equal code gives equal bytes under an equal name, moved into place in one step.
     """
     entries = sorted({**_entries(repo, package), **dict(_model_entries(repo, models))}.items())
-    digest = hashlib.sha256()
-    for name, content in entries:
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    code = digest.hexdigest()[:32]
+    code = archive_digest(entries)
     target = folder / archive_name(code)
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)

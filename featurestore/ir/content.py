@@ -1,12 +1,26 @@
-"""The digest of a file's or folder's bytes: what a model is known by, whatever it is called."""
+"""The digest of a file's, a folder's or an archive's bytes: what a model or code is known by, whatever it is called."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["content_digest", "content_files"]
+__all__ = ["archive_digest", "archive_name", "content_digest", "content_files"]
+
+
+def archive_name(digest: str) -> str:
+    """Name the definitions archive of a manifest's ``code`` digest."""
+    return f"{digest}.zip"
+
+
+def archive_digest(entries: Iterable[tuple[str, bytes]]) -> str:
+    """Hash the names and contents of a definitions archive, which are in order of their names."""
+    digest = hashlib.sha256()
+    for name, content in entries:
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:32]
 
 
 def content_digest(path: Path) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from croniter import croniter
-
 from featurestore.intervals import EPOCH, Interval, show_duration, to_utc
 
 __all__ = ["PRESETS", "CronSchedule", "PeriodSchedule", "ScheduleNode", "parse_schedule"]
@@ -52,9 +50,13 @@ class CronSchedule(_Grid):
         return self.expression
 
     def next(self, instant: datetime) -> datetime:
+        from croniter import croniter
+
         return to_utc(croniter(self.expression, to_utc(instant)).get_next(datetime))
 
     def previous(self, instant: datetime) -> datetime:
+        from croniter import croniter
+
         return to_utc(croniter(self.expression, to_utc(instant)).get_prev(datetime))
 
 
@@ -84,6 +86,8 @@ def parse_schedule(schedule: str | timedelta) -> ScheduleNode:
         if schedule <= timedelta(0) or schedule % timedelta(minutes=1):
             raise ValueError(f"a period is a positive whole number of minutes; found {schedule}")
         return PeriodSchedule(period=schedule)
+    from croniter import croniter
+
     expression = PRESETS.get(schedule, schedule)
     if len(expression.split()) != 5 or not croniter.is_valid(expression):
         raise ValueError(

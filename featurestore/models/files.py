@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from featurestore.errors import StateError
@@ -16,14 +16,21 @@ __all__ = ["ModelFiles"]
 
 
 class ModelFiles:
-    """Model files under ``root``: a folder, or a zip, whose files are unpacked into a folder of this user's own."""
+    """Model files under ``root``: a folder, or a zip, whose files are unpacked into a folder of this user's own.
 
-    def __init__(self, root: Path | str) -> None:
+    ``elsewhere`` gives another folder, for a file that the root lacks.
+    """
+
+    def __init__(self, root: Path | str, elsewhere: Callable[[], Path | None] | None = None) -> None:
         self._root = Path(root)
+        self._elsewhere = elsewhere
 
     def find(self, model: ModelFileNode) -> Path:
         """Give the path of the file or folder, whose bytes are those that were applied; else StateError."""
         path = self._root / model.path if self._root.is_dir() else self._unpacked(model)
+        other = None if path.exists() or self._elsewhere is None else self._elsewhere()
+        if other is not None:
+            path = other / model.path
         if not path.exists():
             raise StateError(
                 f"there is no model file {model.path!r} in {self._root}; run `featurestore apply` where the file is, "
@@ -43,6 +50,8 @@ class ModelFiles:
 
     def _unpacked(self, model: ModelFileNode) -> Path:
         """Unpack the model from the zip, under a name made of its digest; done once for all processes of the user."""
+        import zipfile
+
         folder = _own_folder()
         target = folder / model.digest / PurePosixPath(model.path).name
         if target.exists() or not self._root.is_file():

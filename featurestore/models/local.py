@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, assert_never
 
 from featurestore.errors import InferenceFailed, StateError
 from featurestore.ir.nodes import CodeRef, ModelFileNode, ModelNode
 from featurestore.models.base import Arrays, LoadedModel, ModelMismatch
 from featurestore.models.files import ModelFiles
-from featurestore.ondemand.functions import CodeNotFound, resolve
+from featurestore.ondemand.functions import CodeNotFound, Resolve, resolve_code
 
 __all__ = ["LocalModels", "load_model"]
 
@@ -20,11 +19,11 @@ _PACKAGES = {"joblib": "featurestore[models]", "onnx": "featurestore[models]", "
 class LocalModels:
     """Models by their node; threads may share it.
 
-    ``check_code`` is asked before code is run that loads a model; ``files`` is where model files are found.
+    ``resolve`` finds the code that loads a model, ``files`` where model files are.
     """
 
-    def __init__(self, check_code: Callable[[CodeRef], None] | None = None, *, files: ModelFiles | None = None) -> None:
-        self._check_code = check_code
+    def __init__(self, resolve: Resolve = resolve_code, *, files: ModelFiles | None = None) -> None:
+        self._resolve = resolve
         self._files = files
         self._loaded: dict[ModelNode, LoadedModel] = {}
         self._lock = threading.Lock()
@@ -44,19 +43,17 @@ class LocalModels:
         with self._lock:
             loaded = self._loaded.get(model)
             if loaded is None:
-                if self._check_code is not None and isinstance(model.load, CodeRef):
-                    self._check_code(model.load)
-                loaded = self._loaded[model] = load_model(model, self._files)
+                loaded = self._loaded[model] = load_model(model, self._files, self._resolve)
             return loaded
 
 
-def load_model(model: ModelNode, files: ModelFiles | None = None) -> LoadedModel:
+def load_model(model: ModelNode, files: ModelFiles | None = None, resolve: Resolve = resolve_code) -> LoadedModel:
     """Load a model from code or a file; InferenceFailed names file, kind, and what to install."""
     load = model.load
     try:
         match load:
             case CodeRef():
-                return _from_code(load)
+                return _from_code(load, resolve)
             case ModelFileNode():
                 return _from_file(load, files or ModelFiles("."))
             case _:
@@ -72,8 +69,8 @@ def load_model(model: ModelNode, files: ModelFiles | None = None) -> LoadedModel
         raise _failed(model, f"cannot be loaded{what}: {type(error).__name__}: {error}") from error
 
 
-def _from_code(code: CodeRef) -> LoadedModel:
-    loaded = resolve(code.path)()
+def _from_code(code: CodeRef, resolve: Resolve) -> LoadedModel:
+    loaded = resolve(code)()
     if not callable(getattr(loaded, "predict", None)):
         raise ModelMismatch(
             f"gave {type(loaded).__name__} without predict(); valid is an object whose predict maps "

@@ -10,29 +10,52 @@ from typing import Any, assert_never
 import numpy as np
 
 from featurestore.errors import OnDemandFailed
-from featurestore.ir.nodes import FieldNode, OnDemandViewNode
+from featurestore.ir.nodes import CodeRef, FieldNode, OnDemandViewNode
 from featurestore.ondemand.arrays import Column, ValueMismatch, function_input, python_values, read_column
 
-__all__ = ["CodeNotFound", "apply_on_demand", "check_outputs", "resolve", "run_on_demand"]
+__all__ = [
+    "CodeNotFound",
+    "Resolve",
+    "apply_on_demand",
+    "check_outputs",
+    "find_function",
+    "resolve",
+    "resolve_code",
+    "run_on_demand",
+]
 
 
 class CodeNotFound(OnDemandFailed, LookupError):
     """The path of a user function names nothing that can be imported and called."""
 
 
+Resolve = Callable[[CodeRef], Callable[..., Any]]
+"""Gives the function that a reference means; CodeNotFound or StateError where it is not there."""
+
+
 @functools.lru_cache(maxsize=1024)
 def resolve(path: str) -> Callable[..., Any]:
     """Import the function that ``"module:qualname"`` names; what a decorator made of it is unwrapped.
 
-    Cached by path: a process serves one version of its code.
+    Cached by path: a process that runs by it serves one version of its code.
     """
+    return find_function(path, importlib.import_module)
+
+
+def resolve_code(code: CodeRef) -> Callable[..., Any]:
+    """Import the function by its path alone."""
+    return resolve(code.path)
+
+
+def find_function(path: str, load: Callable[[str], Any]) -> Callable[..., Any]:
+    """Find the function that ``"module:qualname"`` names in the module that ``load`` gives."""
     module_name, separator, qualname = path.partition(":")
     if not (module_name and separator and qualname):
         raise CodeNotFound(
             f"{path!r} names no function; write module:function, such as definitions.models:load", path=path
         )
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = load(module_name)
     except ImportError as error:
         raise CodeNotFound(
             f"cannot import {module_name!r} for {path!r}: {error}; put the folder or zip of the definitions on the "
@@ -67,12 +90,14 @@ def apply_on_demand(
     }
 
 
-def run_on_demand(view: OnDemandViewNode, inputs: Mapping[str, Column]) -> dict[str, Column]:
+def run_on_demand(
+    view: OnDemandViewNode, inputs: Mapping[str, Column], resolve: Resolve = resolve_code
+) -> dict[str, Column]:
     """Run the view's function on columns and check its answer; OnDemandFailed names view, function and output.
 
     A NaN that a numpy or pandas function gives in a row where an input is null means null.
     """
-    function = resolve(view.code.path)
+    function = resolve(view.code)
     count = len(next(iter(inputs.values()))[0]) if inputs else 0
     owner = f"on-demand view {view.name!r} ({view.code.path})"
     try:

@@ -16,6 +16,7 @@ from featurestore.ir.manifest import Manifest
 from featurestore.ir.serialize import manifest_to_json
 from featurestore.plan.plan import Plan, build_plan
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.online_code import keep_code
 from featurestore.runtime.pointer import announce_manifest
 from featurestore.stores.source_schema import read_source_schema
 
@@ -44,16 +45,17 @@ def plan_definitions(context: RuntimeContext, objects: Sequence[object] | None =
 def apply_definitions(context: RuntimeContext, objects: Sequence[object] | None = None) -> Plan:
     """Record the definitions; give the plan that was carried out.
 
-    Order: definitions zip, registry, manifest file for DAGs, manifest and pointer in Redis. Each write replaces its
-    like, so a crash in between is mended by the next apply. Applying what stands changes nothing.
+    Order: definitions zip, registry, manifest file for DAGs; zip, manifest and pointer in Redis. Each write replaces
+    its like, so a crash in between is mended by the next apply. Applying what stands changes nothing.
     """
     compiled = compile_project(context, objects)
     plan = _plan(context, compiled)
     settings = context.settings
     models = [path for view in compiled.manifest.prediction_views.values() for path in view.model.paths]
-    digest, _ = write_archive(settings.repo, settings.definitions, settings.state_path / "code", models)
+    digest, archive = write_archive(settings.repo, settings.definitions, settings.state_path / "code", models)
     manifest = context.registry.record(replace(compiled.manifest, code=digest), now=context.clock())
     write_atomically(settings.manifest_path, manifest_to_json(manifest))
+    keep_code(context.online, settings.project, digest, archive)
     announce_manifest(context, manifest)
     context.reload()
     logger.info("applied generation %d of %s", manifest.generation, manifest.project)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from featurestore.compile.archive import archive_name
 from featurestore.compile.code import verify_code
+from featurestore.ir.content import archive_name
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import CodeRef, FunctionTransformation, PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext

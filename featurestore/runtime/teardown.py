@@ -11,6 +11,7 @@ import pyarrow as pa
 from featurestore.codec.keys import KeyCodec, manifest_key, marker_key, nodes_key, pointer_key
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.online_code import code_keys
 from featurestore.runtime.senders import client
 from featurestore.stores.online import OnlineAddress
 
@@ -25,7 +26,8 @@ def teardown(context: RuntimeContext) -> dict[str, int]:
     The pointer goes first, so no lookup reads a half deleted project. Idempotent.
     """
     project = context.settings.project
-    context.online.delete([pointer_key(project), manifest_key(project), nodes_key(project)])
+    codes = code_keys(context.online, project)
+    context.online.delete([pointer_key(project), manifest_key(project), nodes_key(project), *codes])
     deleted: Counter[str] = Counter()
     for view in applied_versions(context):
         deleted[view.name] += delete_view(context, view)

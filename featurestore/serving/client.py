@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import assert_never
 
 from featurestore.intervals import utc_now
-from featurestore.models.files import ModelFiles
 from featurestore.models.local import LocalModels
 from featurestore.retrieval.planner import Features
+from featurestore.serving.code import CodeSource, ImportedCode
 from featurestore.serving.core import Block, LookupCore, LookupRequest, Read
 from featurestore.serving.deadline import ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
-from featurestore.serving.frame import CodeCheck
-from featurestore.serving.inference import Inference
-from featurestore.serving.inference_options import InferenceOptions
+from featurestore.serving.inference import Inference, Predictor
 from featurestore.serving.manifests import ManifestSource, StoredManifests
-from featurestore.serving.model_batch import Predictor
 from featurestore.serving.response import OnlineResponse
 from featurestore.stores.base import OnlineStore
 
@@ -29,10 +24,9 @@ __all__ = ["OnlineClient"]
 class OnlineClient:
     """Reads features and predictions of one project; threads may share it.
 
-    ``manifests`` default to what ``apply`` left in the online store. ``code_path`` (a folder or a zip of the
-    definitions) is put on the import path for on-demand functions and models; ``check_code`` is asked before any of
-    it runs. ``predictor`` says where models run, in this process by default, and ``inference`` how that is bounded.
-    ``deadline`` is the default for a call.
+    ``manifests`` default to what ``apply`` left in the online store. ``code`` gives on-demand functions and models: by
+    default what the import path has. ``predictor`` says where models run, in this process by default. ``deadline`` is
+    the default for a call.
     """
 
     def __init__(
@@ -43,25 +37,19 @@ class OnlineClient:
         manifests: ManifestSource | None = None,
         clock: Callable[[], datetime] = utc_now,
         deadline: timedelta | float | None = None,
-        code_path: Path | str | None = None,
-        check_code: CodeCheck | None = None,
+        code: CodeSource | None = None,
         predictor: Predictor | None = None,
-        inference: InferenceOptions | None = None,
     ) -> None:
+        code = code or ImportedCode()
         self._store = store
         self._deadline = deadline
-        self._inference = Inference(
-            store, predictor or LocalModels(check_code, files=ModelFiles(code_path or Path())), inference
-        )
         self._core = LookupCore(
             project,
             manifests=manifests or StoredManifests(project),
-            inference=self._inference,
+            inference=Inference(store, predictor or LocalModels(code.resolve)),
             clock=clock,
-            check_code=check_code,
+            code=code,
         )
-        if code_path is not None and str(code_path) not in sys.path:
-            sys.path.insert(0, str(code_path))
 
     def get_online_features(
         self,
@@ -105,6 +93,5 @@ class OnlineClient:
             return response
 
     def close(self) -> None:
-        """Let models that run end, for a moment, and close the store's connections."""
-        self._inference.close()
+        """Close the store's connections."""
         self._store.close()

@@ -1,15 +1,15 @@
-"""An ``OnlineClient`` for a project's settings."""
+"""Lookup clients for a project's settings."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 from featurestore.intervals import utc_now
-from featurestore.ir.nodes import CodeRef
+from featurestore.models.files import ModelFiles
+from featurestore.models.local import LocalModels
 from featurestore.serving.client import OnlineClient
+from featurestore.serving.code import AppliedCode
 from featurestore.settings import Settings
 from featurestore.stores.online import connect_online
 
@@ -19,25 +19,18 @@ __all__ = ["connect_client"]
 def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> OnlineClient:
     """Open the online store that the settings name; definitions come from there too.
 
-    On-demand functions and models run from the repo, after their code was found to be what was applied.
+    On-demand functions and models are those of the definitions that were applied, whatever the repo holds by now.
     """
+    code = _applied_code(settings)
     return OnlineClient(
         connect_online(settings),
         settings.project,
         clock=clock,
         deadline=settings.deadline,
-        code_path=settings.repo,
-        check_code=_checked_once(settings.repo),
+        code=code,
+        predictor=LocalModels(code.resolve, files=ModelFiles(settings.repo, code.files)),
     )
 
 
-def _checked_once(repo: Path) -> Callable[[CodeRef], None]:
-    """Make the check of one function's code, which is done once for each function and version."""
-
-    @functools.cache
-    def check(code: CodeRef) -> None:
-        from featurestore.compile.code import verify_code
-
-        verify_code(code, repo)
-
-    return check
+def _applied_code(settings: Settings) -> AppliedCode:
+    return AppliedCode(settings.project, settings.state_path / "code")

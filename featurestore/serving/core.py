@@ -14,8 +14,9 @@ from featurestore.errors import FeatureNotFound
 from featurestore.intervals import to_micros
 from featurestore.retrieval.plan import PredictionPlan
 from featurestore.retrieval.planner import Features
+from featurestore.serving.code import CodeSource
 from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows
-from featurestore.serving.frame import CodeCheck, Frame
+from featurestore.serving.frame import Frame
 from featurestore.serving.inference import Inference
 from featurestore.serving.manifests import ManifestSource
 from featurestore.serving.policies import settle
@@ -73,13 +74,14 @@ class LookupCore:
         manifests: ManifestSource,
         inference: Inference,
         clock: Callable[[], datetime],
-        check_code: CodeCheck | None = None,
+        code: CodeSource,
     ) -> None:
         self._pointer_key = pointer_key(project)
         self._manifests = manifests
         self._inference = inference
         self._clock = clock
-        self._check_code = check_code
+        self._code = code
+        self._code_digest: str | None = None
         self._snapshot: Snapshot | None = None
 
     def lookup(self, request: LookupRequest) -> Lookup:
@@ -160,7 +162,7 @@ class LookupCore:
             ViewRows(read.values.decode(found), read.rules, now_us, read.reader)
             for read, found in zip(bound.reads, blobs, strict=True)
         ]
-        frame = Frame(bound.plan, rows, columns, self._check_code)
+        frame = Frame(bound.plan, rows, columns, self._code.resolve)
         predictions: list[PredictionRows] = []
         for prediction in bound.predictions:
             judged = PredictionRows(prediction, rows, now_us=now_us)
@@ -169,20 +171,28 @@ class LookupCore:
                 plan = prediction.plan
                 call = self._settling(plan, judged, frame, keys[plan.read], request)
                 if plan.view.on_stale == "infer" and request.repair:
+                    yield from self._have_code(bound)
                     yield Block(call)
                 else:
                     call()
-        for call_number in bound.calls:
-            frame.call(call_number)
+        if bound.calls:
+            yield from self._have_code(bound)
+            for number in bound.calls:
+                frame.call(number)
         return OnlineResponse(bound, frame, predictions, columns)
+
+    def _have_code(self, bound: BoundPlan) -> Generator[Step, Any, None]:
+        """See that the user functions that run are those of the manifest that the request sees."""
+        if bound.code != self._code_digest:
+            wanted = self._code.wanted(bound.code)
+            self._code.take(bound.code, (yield Read([*wanted])) if wanted else ())
+            self._code_digest = bound.code
 
     def _settling(
         self, plan: PredictionPlan, judged: PredictionRows, frame: Frame, keys: _Blobs, request: LookupRequest
     ) -> Callable[[], None]:
         """Make the call that applies the view's policies to rows that are stale or missing."""
-        infer = None
-        if request.repair:
-            infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys, ends=request.ends)
+        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys) if request.repair else None
         return functools.partial(settle, plan, judged, frame.rows, keys, infer)
 
 

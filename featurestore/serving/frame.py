@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 import numpy as np
 
 from featurestore.errors import EntityKeyMissing
-from featurestore.ir.nodes import CodeRef
 from featurestore.ondemand.arrays import Column, ValueMismatch, python_values, read_column
-from featurestore.ondemand.functions import run_on_demand
+from featurestore.ondemand.functions import Resolve, resolve_code, run_on_demand
 from featurestore.retrieval.plan import (
     Argument,
     ComputedArgument,
@@ -22,24 +21,21 @@ from featurestore.retrieval.plan import (
 from featurestore.serving.entity_rows import EntityColumns
 from featurestore.serving.rows import NULL_VALUE, PRESENT, ViewRows
 
-__all__ = ["CodeCheck", "ComputedColumn", "Frame"]
-
-CodeCheck = Callable[[CodeRef], None]
-"""Raises where the code that would run is not the code that was applied."""
+__all__ = ["ComputedColumn", "Frame"]
 
 
 class Frame:
     """The rows of a request and the on-demand features over them, each computed once."""
 
-    __slots__ = ("_check_code", "_computed", "_plan", "_request", "_rows")
+    __slots__ = ("_computed", "_plan", "_request", "_resolve", "_rows")
 
     def __init__(
-        self, plan: RequestPlan, rows: Sequence[ViewRows], request: EntityColumns, check_code: CodeCheck | None
+        self, plan: RequestPlan, rows: Sequence[ViewRows], request: EntityColumns, resolve: Resolve = resolve_code
     ) -> None:
         self._plan = plan
         self._rows = rows
         self._request = request
-        self._check_code = check_code
+        self._resolve = resolve
         self._computed: dict[int, dict[str, Column]] = {}
 
     @property
@@ -67,10 +63,8 @@ class Frame:
         computed = self._computed.get(index)
         if computed is None:
             call = self._plan.calls[index]
-            if self._check_code is not None:
-                self._check_code(call.view.code)
             inputs = {argument.name: self.argument(argument) for argument in call.arguments}
-            computed = self._computed[index] = run_on_demand(call.view, inputs)
+            computed = self._computed[index] = run_on_demand(call.view, inputs, self._resolve)
         return computed
 
     def column(self, index: int, feature: str) -> ComputedColumn:

@@ -77,7 +77,7 @@ class BoundPlan:
 
     ``keyed`` are the reads that have keys; ``places`` say for each output in which read and which of its lists the
     stored values lie, None for on-demand features; ``direct`` is the same where every output is a list of its own.
-    ``calls`` are the on-demand views that are outputs.
+    ``calls`` are the on-demand views that are outputs; ``code`` is the digest of the archive with their functions.
     """
 
     plan: RequestPlan
@@ -88,6 +88,7 @@ class BoundPlan:
     places: tuple[tuple[int, int] | None, ...]
     direct: tuple[tuple[int, int], ...] | None
     calls: tuple[int, ...]
+    code: str
     storage: tuple[int, ...]
     needed: tuple[str, ...]
 
@@ -171,6 +172,7 @@ class Snapshot:
             places=places,
             direct=direct if len(set(direct)) == len(places) else None,
             calls=tuple(dict.fromkeys(output.call for output in plan.outputs if isinstance(output, OnDemandOutput))),
+            code=self.manifest.code,
             storage=(project_id, *(read.keys.storage_id if read.keys else 0 for read in reads)),
             needed=tuple(dict.fromkeys((*plan.key_columns, *(field.name for field in plan.request_fields)))),
         )

@@ -15,6 +15,7 @@ from featurestore.errors import InferenceFailed, StateError
 from featurestore.ir.nodes import CodeRef, ModelFileNode, ModelNode
 from featurestore.models.files import ModelFiles
 from featurestore.models.local import LocalModels
+from featurestore.serving.code import ImportedCode
 from tests.support.model_files import classifier, stored, write_joblib
 
 INPUTS = {"rate": np.array([0.1, 0.9]), "clicks": np.array([3, 19])}
@@ -47,9 +48,9 @@ def test_threads_load_a_model_once() -> None:
     assert len({id(model) for model in loaded}) == 1
 
 
-def test_code_is_checked_before_it_runs_and_files_are_not_code(repo: Path) -> None:
+def test_code_comes_from_who_holds_it_and_files_are_not_code(repo: Path) -> None:
     checked: list[CodeRef] = []
-    models = LocalModels(checked.append, files=ModelFiles(repo))
+    models = LocalModels(ImportedCode(check=checked.append).resolve, files=ModelFiles(repo))
     models.load(CODE)
     models.load(stored(repo, repo / "models" / "ctr.joblib"))
     assert checked == [CODE.load]
