@@ -7,7 +7,7 @@ from typing import Any
 
 from featurestore.embedded.redis_server import redis_socket_path
 from featurestore.settings import Settings
-from featurestore.stores.base import OnlineStore
+from featurestore.stores.base import AsyncOnlineReader, OnlineStore
 
 __all__ = ["OnlineAddress", "connect_online"]
 
@@ -39,7 +39,20 @@ class OnlineAddress:
             return MemoryOnlineStore()
         from featurestore.stores.redis import RedisOnlineStore
 
-        return RedisOnlineStore.connect(self.url, **{"deadline": self.deadline_seconds, **dict(self.options)})
+        return RedisOnlineStore.connect(self.url, **self._redis_options())
+
+    def connect_async(self) -> AsyncOnlineReader:
+        """Open the store's reader for asyncio; the connection is made with the first read."""
+        if self.kind == "memory":
+            from featurestore.stores.memory_aio import AsyncMemoryOnlineStore
+
+            return AsyncMemoryOnlineStore()
+        from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+
+        return AsyncRedisOnlineStore.connect(self.url, **self._redis_options())
+
+    def _redis_options(self) -> dict[str, Any]:
+        return {"deadline": self.deadline_seconds, **dict(self.options)}
 
 
 def _hashable(value: Any) -> Any:
