@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo test check lint format types imports unit archive lock clean
+.PHONY: help setup demo bench test check lint format types imports unit archive lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -14,6 +14,9 @@ setup: ## Make .venv and find Java, Spark, Delta and Redis (does nothing the sec
 
 demo: archive ## Run the flights example from raw files to lookups
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m definitions.flights.demo
+
+bench: setup ## Measure against Feast and bare Redis (SIZE=small|full, ROWS="lookups memory")
+	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small) $(if $(ROWS),--rows $(ROWS))
 
 test: archive check ## Check style, types and imports, then run all tests
 	@scripts/ensure_postgres.sh

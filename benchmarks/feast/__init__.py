@@ -1,0 +1,1 @@
+"""What is measured of Feast, in its own environment and process."""

@@ -1,0 +1,1 @@
+"""What is measured of this project, in a process of its own."""

@@ -1,0 +1,19 @@
+"""One module for each group of rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.arena import Arena
+from benchmarks.figures import Figure
+from benchmarks.rows import cold_start, lookups, memory, predictions, publication
+
+__all__ = ["ROWS"]
+
+ROWS: dict[str, Callable[[Arena], Iterator[Figure]]] = {
+    "lookups": lookups.measure,
+    "predictions": predictions.measure,
+    "publication": publication.measure,
+    "memory": memory.measure,
+    "cold_start": cold_start.measure,
+}
