@@ -64,6 +64,7 @@ class Settings:
     auth: Mapping[str, Any] = field(default_factory=lambda: {"type": "no_auth"})
     orchestration: OrchestrationSettings = OrchestrationSettings()
     deadline: timedelta = timedelta(seconds=5)
+    lookup_metrics: bool = False
     max_future_skew: timedelta = timedelta(minutes=5)
 
     @property
@@ -171,7 +172,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
     lookup = _section(config.get("lookup", {}), origin, "lookup")
     _refuse_unknown(offline, {"type", "path"}, f"{origin}: offline_store")
     _refuse_unknown(spark, {"profile"}, f"{origin}: spark")
-    _refuse_unknown(lookup, {"deadline_seconds"}, f"{origin}: lookup")
+    _refuse_unknown(lookup, {"deadline_seconds", "metrics"}, f"{origin}: lookup")
     _choice(offline.get("type", "delta"), {"delta"}, f"{origin}: offline_store: type")
     online_type = _choice(online.pop("type", "redis"), {"redis", "memory"}, f"{origin}: online_store: type")
     return Settings(
@@ -187,6 +188,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
         auth=_section(config.get("auth", {"type": "no_auth"}), origin, "auth"),
         orchestration=_orchestration(config.get("orchestration", {}), origin),
         deadline=timedelta(seconds=float(lookup.get("deadline_seconds", 5))),
+        lookup_metrics=_flag(lookup.get("metrics", False), f"{origin}: lookup: metrics"),
     )
 
 
@@ -204,6 +206,12 @@ def _orchestration(value: object, origin: str) -> OrchestrationSettings:
 def _section(value: object, origin: str, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingsError(f"{origin}: {name}: found {value!r}; valid is a mapping")
+    return value
+
+
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{where}: found {value!r}; valid are true and false")
     return value
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_T
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
+from featurestore.runtime.metrics import publication_metrics
 from featurestore.runtime.pairs import PAIRS_DDL, PairEncoder, encode_batches
 from featurestore.runtime.pointer import announce_manifest, open_for_scoring, point_to, read_pointer
 from featurestore.runtime.reconcile import reconcile
@@ -43,6 +46,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     same online rows. The marker lies in the online store itself: a store that lost its data gets everything anew.
     ReconciliationFailed when the store does not hold afterwards what was sent.
     """
+    started = time.monotonic()
     # Coverage first: a step committed meanwhile must not be told as covered before its rows are sent.
     covered = next(reversed(context.ledger.coverage(view.name, view.version).stretches), None)
     latest = context.offline.latest_version(view)
@@ -84,7 +88,11 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         reach(FaultPoint.MARKED)
     _record(context, view, latest, covered_until, result)
     logger.info("%s: %d rows sent (%d older), %d checked", view.name, result.sent, result.ignored, checked)
-    return PublicationResult(sent=result.sent, ignored=result.ignored, bytes_sent=result.bytes_sent, checked=checked)
+    result = replace(result, checked=checked)
+    metrics = publication_metrics()
+    if metrics is not None:
+        metrics.record(view.name, result, time.monotonic() - started)
+    return result
 
 
 def _is_recorded(context: RuntimeContext, view: StoredViewNode, latest: int, covered_until: datetime | None) -> bool:

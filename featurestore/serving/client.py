@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from featurestore.errors import FeatureStoreError
 from featurestore.intervals import utc_now
 from featurestore.models.local import LocalModels
 from featurestore.retrieval.planner import Features
 from featurestore.serving.code import CodeSource, ImportedCode
-from featurestore.serving.core import Block, LookupCore, LookupRequest, Read
+from featurestore.serving.core import Block, LookupCore, LookupObserver, LookupRequest, Read
 from featurestore.serving.deadline import ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
 from featurestore.serving.inference import Inference, Predictor
@@ -26,7 +27,7 @@ class OnlineClient:
 
     ``manifests`` default to what ``apply`` left in the online store. ``code`` gives on-demand functions and models: by
     default what the import path has. ``predictor`` says where models run, in this process by default. ``deadline`` is
-    the default for a call.
+    the default for a call; ``metrics`` (``serving.metrics.LookupMetrics``) counts and times lookups.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class OnlineClient:
         deadline: timedelta | float | None = None,
         code: CodeSource | None = None,
         predictor: Predictor | None = None,
+        metrics: LookupObserver | None = None,
     ) -> None:
         code = code or ImportedCode()
         self._store = store
@@ -49,6 +51,7 @@ class OnlineClient:
             inference=Inference(store, predictor or LocalModels(code.resolve)),
             clock=clock,
             code=code,
+            observer=metrics,
         )
 
     def get_online_features(
@@ -91,6 +94,9 @@ class OnlineClient:
         except StopIteration as done:
             response: OnlineResponse = done.value
             return response
+        except FeatureStoreError as error:
+            lookup.throw(error)  # to tell whoever observes it; it comes back out
+            raise
 
     def close(self) -> None:
         """Close the store's connections."""

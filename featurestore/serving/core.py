@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from featurestore.codec.keys import pointer_key
 from featurestore.codec.pointer import Pointer
@@ -25,7 +25,7 @@ from featurestore.serving.response import OnlineResponse
 from featurestore.serving.rows import ViewRows
 from featurestore.serving.snapshot import BoundPlan, Snapshot
 
-__all__ = ["Block", "Lookup", "LookupCore", "LookupRequest", "Read", "Step"]
+__all__ = ["Block", "Lookup", "LookupCore", "LookupObserver", "LookupRequest", "Read", "Step"]
 
 _Blobs: TypeAlias = Sequence[bytes | None]
 
@@ -64,6 +64,14 @@ class LookupRequest:
     ends: float | None = None
 
 
+class LookupObserver(Protocol):
+    """Counts and times lookups (``serving.metrics``)."""
+
+    def observe(self, lookup: Lookup) -> Lookup:
+        """Give the same steps and the same answer, looked at on their way."""
+        ...
+
+
 class LookupCore:
     """What all lookups of one project share: its state as last seen, and the plans made on it. Threads may share it."""
 
@@ -75,7 +83,9 @@ class LookupCore:
         inference: Inference,
         clock: Callable[[], datetime],
         code: CodeSource,
+        observer: LookupObserver | None = None,
     ) -> None:
+        self._observer = observer
         self._pointer_key = pointer_key(project)
         self._manifests = manifests
         self._inference = inference
@@ -85,6 +95,11 @@ class LookupCore:
         self._snapshot: Snapshot | None = None
 
     def lookup(self, request: LookupRequest) -> Lookup:
+        """Begin a lookup. A caller that could not take a step throws the error into it."""
+        lookup = self._lookup(request)
+        return lookup if self._observer is None else self._observer.observe(lookup)
+
+    def _lookup(self, request: LookupRequest) -> Lookup:
         """Go through one lookup: a read of the pointer record and all rows, once more if a version was switched."""
         snapshot, bound = yield from self._plan(request)
         columns = read_entity_rows(request.entity_rows, bound.needed)

@@ -187,6 +187,15 @@ class OnlineResponse:
             case _:
                 assert_never(output)
 
+    @property
+    def count(self) -> int:
+        """The number of entity rows."""
+        return self._frame.count
+
+    def outputs(self) -> Sequence[tuple[Output, OutputColumn]]:
+        """Give the outputs with their columns, as arrays."""
+        return self._pairs()
+
     def _pairs(self) -> Sequence[tuple[Output, OutputColumn]]:
         if self._columns is None:
             self._columns = [self._column(number) for number in range(len(self._bound.plan.outputs))]
