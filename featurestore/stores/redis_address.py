@@ -107,6 +107,10 @@ class RedisAddress:
         """Give the log-in to the Sentinels, which have users and passwords of their own."""
         return self._access(self.options.sentinel_username, self.options.sentinel_password, 0)
 
+    def replicas(self) -> tuple[Node, ...]:
+        """Give the read replicas that the options name."""
+        return tuple(_node(text, _PORTS[self.kind], "replicas") for text in self.options.replicas)
+
     def _access(self, username: str, password: str, database: int) -> Access:
         options = self.options
         return Access(
@@ -187,13 +191,13 @@ def _path(parts: SplitResult, kind: Kind) -> tuple[str, str]:
     return service, pieces[0] if pieces else ""
 
 
-def _node(text: str, port: int) -> Node:
+def _node(text: str, port: int, where: str = "connection_string") -> Node:
     host, colon, number = text.rpartition(":")
     if not colon or number.endswith("]"):
         host, number = text, str(port)
     host = host.strip("[]")
     if not host or not number.isdigit() or not 0 < int(number) < 65536:
-        raise SettingsError(f"online_store: connection_string: found server {text!r}; valid is host or host:port")
+        raise SettingsError(f"online_store: {where}: found server {text!r}; valid is host or host:port")
     return Node(host=host, port=int(number))
 
 
@@ -266,6 +270,7 @@ def _check_together(address: RedisAddress) -> None:
         raise SettingsError(
             "online_store: replicas: valid only with redis:// and rediss://; Sentinel and Cluster know their replicas"
         )
+    address.replicas()
     if options.read_from == "replica" and address.kind is Kind.SERVER and not options.replicas:
         raise SettingsError("online_store: read_from: found 'replica'; name the servers in `replicas: [host:port]`")
     if options.ssl_keyfile and not options.ssl_certfile:

@@ -10,8 +10,8 @@ from typing import Any
 from featurestore.stores.base import WriteCount
 from featurestore.stores.redis_address import RedisAddress, parse_address
 from featurestore.stores.redis_aio_connection import AsyncConnectionPool
-from featurestore.stores.redis_call import Batch, Call, Request
-from featurestore.stores.redis_errors import Failure
+from featurestore.stores.redis_call import Batch, Call, Request, question_end
+from featurestore.stores.redis_errors import Failure, Late
 from featurestore.stores.redis_requests import (
     KEYS_PER_SCRIPT,
     TRY_AGAIN,
@@ -22,7 +22,8 @@ from featurestore.stores.redis_requests import (
 )
 from featurestore.stores.redis_scripts import Script
 from featurestore.stores.redis_slots import group_places
-from featurestore.stores.redis_topology import Target, make_topology
+from featurestore.stores.redis_topologies import make_topology
+from featurestore.stores.redis_topology import Target, opening
 
 __all__ = ["AsyncRedisOnlineStore"]
 
@@ -38,7 +39,6 @@ class AsyncRedisOnlineStore:
         self._redis = address
         self._topology = make_topology(address)
         self._by_slot = self._topology.has_slots
-        self._access = address.access()
         self._pools: dict[Target, AsyncConnectionPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -140,6 +140,9 @@ class AsyncRedisOnlineStore:
                 await asyncio.sleep(pause)
 
     async def _round(self, call: Call) -> None:
+        if not self._topology.is_known() and (failure := await self._discover(call.expires)) is not None:
+            call.unreachable(failure)
+            return
         batches = call.next_round()
         if len(batches) == 1:
             outcomes = [await self._exchange(batches[0])]
@@ -147,6 +150,19 @@ class AsyncRedisOnlineStore:
             outcomes = await asyncio.gather(*map(self._exchange, batches))
         for batch, outcome in zip(batches, outcomes, strict=True):
             call.settle(batch, outcome)
+
+    async def _discover(self, expires: float) -> Failure | None:
+        """Ask who serves; give why nobody could say, unless something is known from before."""
+        failure: Failure = Late("the deadline passed")
+        for target in self._topology.candidates():
+            try:
+                replies = await self._pool(target).exchange(self._topology.questions, question_end(expires))
+                self._topology.learn(target, replies)
+            except Failure as error:
+                failure = error
+            else:
+                return None
+        return None if self._topology.primaries() else failure
 
     async def _exchange(self, batch: Batch) -> list[Any] | Failure:
         try:
@@ -157,10 +173,7 @@ class AsyncRedisOnlineStore:
     def _pool(self, target: Target) -> AsyncConnectionPool:
         pool = self._pools.get(target)
         if pool is None:
-            pool = self._pools[target] = AsyncConnectionPool(
-                target.node,
-                self._access,
-                limit=self._redis.options.max_connections,
-                is_cluster_replica=target.is_replica and self._by_slot,
-            )
+            access, first = opening(self._redis, target, topology=self._topology)
+            limit = self._redis.options.max_connections
+            pool = self._pools[target] = AsyncConnectionPool(target.node, access, first, limit=limit)
         return pool

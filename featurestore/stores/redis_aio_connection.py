@@ -11,7 +11,7 @@ from typing import Any
 from featurestore.stores.redis_address import Access, Node
 from featurestore.stores.redis_connection import prepare_tcp
 from featurestore.stores.redis_errors import Late, LostConnection
-from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, greeting, new_reader, pack
+from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, new_reader, pack
 from featurestore.stores.redis_tls import tls_context
 
 __all__ = ["AsyncConnection", "AsyncConnectionPool"]
@@ -119,18 +119,10 @@ class AsyncConnectionPool:
     Nothing is opened before the first call. Who finds all connections in use waits for one until its deadline.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        access: Access,
-        *,
-        limit: int,
-        is_cluster_replica: bool = False,
-        must_be_primary: bool = False,
-    ) -> None:
+    def __init__(self, node: Node, access: Access, first: Sequence[Command], *, limit: int) -> None:
         self.node = node
         self._access = access
-        self._first = greeting(access, is_cluster_replica=is_cluster_replica, must_be_primary=must_be_primary)
+        self._first = first
         self._limit = limit
         self._open_count = 0
         self._idle: list[AsyncConnection] = []

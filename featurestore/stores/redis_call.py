@@ -17,13 +17,14 @@ from featurestore.stores.redis_errors import Failure, Late, Remedy, ReplyError, 
 from featurestore.stores.redis_protocol import Command
 from featurestore.stores.redis_scripts import Script
 from featurestore.stores.redis_slots import redirection
-from featurestore.stores.redis_topology import Target, Topology
+from featurestore.stores.redis_topology import Role, Target, Topology
 
-__all__ = ["Batch", "Call", "Request"]
+__all__ = ["Batch", "Call", "Request", "question_end"]
 
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.2
 _SHORTEST_ATTEMPT = 0.5
+_LONGEST_QUESTION = 1.0
 _MOST_HOPS = 8
 _ASKING: Command = ("ASKING",)
 
@@ -118,9 +119,8 @@ class Call:
                 return []
             groups.setdefault(target, []).append(request)
         self._open = []
-        left = self.expires - now
-        has_others = self._topology.is_moving or any(target.is_replica for target in groups)
-        expires = now + max(left / 2, min(left, _SHORTEST_ATTEMPT)) if has_others else self.expires
+        has_others = self._topology.is_moving or any(target.role is Role.REPLICA for target in groups)
+        expires = _attempt_end(now, self.expires) if has_others else self.expires
         return [_batch(target, groups[target], expires) for target in sorted(groups)]
 
     def settle(self, batch: Batch, outcome: list[Any] | Failure) -> None:
@@ -136,7 +136,9 @@ class Call:
                 request.reply = reply
 
     def unreachable(self, failure: Failure) -> None:
-        """Take in that nobody could say who serves: ask again after a pause."""
+        """Take in that nobody could say who serves: ask again after a pause, if that may help."""
+        if isinstance(failure, ReplyError) and ruling(failure).remedy is Remedy.NONE:
+            raise self._error(failure)
         self._topology.doubt(None)
         self._failure = failure
 
@@ -161,7 +163,7 @@ class Call:
         self.was_repeated = True
         for request in batch.requests:
             request.detour, request.asks = None, False
-        is_counted = ruling(failure).remedy is Remedy.LOOK and not batch.target.is_replica
+        is_counted = ruling(failure).remedy is Remedy.LOOK and batch.target.role is Role.PRIMARY
         self._again(batch.requests, failure, is_counted=is_counted)
 
     def _refused(self, target: Target, request: Request, reply: ReplyError) -> None:
@@ -188,7 +190,7 @@ class Call:
                 self._again([request], reply)
             case Remedy.LOOK:
                 self._topology.doubt(target)
-                self._again([request], reply, is_counted=not target.is_replica)
+                self._again([request], reply, is_counted=target.role is Role.PRIMARY)
             case _:
                 raise self._error(reply)
 
@@ -212,6 +214,18 @@ class Call:
 
     def _name(self) -> str:
         return str(self.requests[0].command[0])
+
+
+def question_end(expires: float) -> float:
+    """Give the end of a question to one of several servers, so that another can be asked before the deadline."""
+    now = time.monotonic()
+    return min(_attempt_end(now, expires), now + _LONGEST_QUESTION)
+
+
+def _attempt_end(now: float, expires: float) -> float:
+    """Leave half of the time for another attempt, where half a second is enough for this one."""
+    left = expires - now
+    return now + max(left / 2, min(left, _SHORTEST_ATTEMPT))
 
 
 def _batch(target: Target, requests: list[Request], expires: float) -> Batch:

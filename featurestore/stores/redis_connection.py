@@ -13,7 +13,7 @@ from typing import Any
 
 from featurestore.stores.redis_address import Access, Node
 from featurestore.stores.redis_errors import Failure, Late, LostConnection
-from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, greeting, new_reader, pack
+from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, new_reader, pack
 from featurestore.stores.redis_tls import tls_context
 
 __all__ = ["Connection", "ConnectionPool", "prepare_tcp"]
@@ -94,18 +94,10 @@ class ConnectionPool:
     forked child leaves its parent's connections alone and opens its own.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        access: Access,
-        *,
-        limit: int,
-        is_cluster_replica: bool = False,
-        must_be_primary: bool = False,
-    ) -> None:
+    def __init__(self, node: Node, access: Access, first: Sequence[Command], *, limit: int) -> None:
         self.node = node
         self._access = access
-        self._first = greeting(access, is_cluster_replica=is_cluster_replica, must_be_primary=must_be_primary)
+        self._first = first
         self._limit = limit
         self._begin()
 

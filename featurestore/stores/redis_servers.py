@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from featurestore.stores.redis_address import RedisAddress
-from featurestore.stores.redis_call import Batch, Call
+from featurestore.stores.redis_call import Batch, Call, question_end
 from featurestore.stores.redis_connection import Connection, ConnectionPool
-from featurestore.stores.redis_errors import Failure
-from featurestore.stores.redis_topology import Target, make_topology
+from featurestore.stores.redis_errors import Failure, Late
+from featurestore.stores.redis_topologies import make_topology
+from featurestore.stores.redis_topology import Role, Target, opening
 
 __all__ = ["Servers"]
 
@@ -21,14 +23,14 @@ class Servers:
     def __init__(self, address: RedisAddress) -> None:
         self.topology = make_topology(address)
         self._address = address
-        self._access = address.access()
         self._pools: dict[Target, ConnectionPool] = {}
+        self._asking = threading.Lock()
 
     def only(self) -> ConnectionPool | None:
         """Give the pool of the one server that answers all reads; None where keys, roles or replicas decide."""
         topology = self.topology
         target = None if topology.is_moving else topology.route(0, reads=True)
-        return None if target is None or target.is_replica else self._pool(target)
+        return None if target is None or target.role is Role.REPLICA else self._pool(target)
 
     def perform(self, call: Call) -> None:
         """Carry a call out: its requests hold the replies. Raises the package's errors."""
@@ -46,6 +48,9 @@ class Servers:
             pool.close()
 
     def _round(self, call: Call) -> None:
+        if not self.topology.is_known() and (failure := self._discover(call.expires)) is not None:
+            call.unreachable(failure)
+            return
         batches = call.next_round()
         if len(batches) == 1:
             outcomes: list[list[Any] | Failure] = [self._exchange(batches[0])]
@@ -53,6 +58,28 @@ class Servers:
             outcomes = self._exchange_all(batches)
         for batch, outcome in zip(batches, outcomes, strict=True):
             call.settle(batch, outcome)
+
+    def _discover(self, expires: float) -> Failure | None:
+        """Let one thread ask who serves while others wait for it, but no longer than a question may take."""
+        is_alone = self._asking.acquire(timeout=max(0.0, question_end(expires) - time.monotonic()))
+        try:
+            return None if self.topology.is_known() else self._ask(expires)
+        finally:
+            if is_alone:
+                self._asking.release()
+
+    def _ask(self, expires: float) -> Failure | None:
+        """Ask who serves; give why nobody could say, unless something is known from before."""
+        failure: Failure = Late("the deadline passed")
+        for target in self.topology.candidates():
+            try:
+                replies = self._pool(target).exchange(self.topology.questions, question_end(expires))
+                self.topology.learn(target, replies)
+            except Failure as error:
+                failure = error
+            else:
+                return None
+        return None if self.topology.primaries() else failure
 
     def _exchange(self, batch: Batch) -> list[Any] | Failure:
         try:
@@ -104,11 +131,7 @@ class Servers:
     def _pool(self, target: Target) -> ConnectionPool:
         pool = self._pools.get(target)
         if pool is None:
-            made = ConnectionPool(
-                target.node,
-                self._access,
-                limit=self._address.options.max_connections,
-                is_cluster_replica=target.is_replica and self.topology.has_slots,
-            )
+            access, first = opening(self._address, target, topology=self.topology)
+            made = ConnectionPool(target.node, access, first, limit=self._address.options.max_connections)
             pool = self._pools.setdefault(target, made)
         return pool

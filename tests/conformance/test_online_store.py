@@ -1,4 +1,4 @@
-"""One suite for every online store: memory, Redis, and Redis under a locale that orders bytes in its own way."""
+"""One suite for every online store: memory, and Redis 6.2 and 7.0 over every topology and in a locale of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,34 +19,22 @@ from featurestore.errors import DeadlineExceeded
 from featurestore.spec.dtypes import Int64
 from featurestore.stores.base import OnlineStore, WriteCount
 from featurestore.stores.memory import MemoryOnlineStore
-from featurestore.stores.redis import RedisOnlineStore
-from tests.support.online import locale_environment, running_redis
 from tests.support.rows import fields_of, number_rows
+from tests.support.topologies import TOPOLOGIES, opened_store
 
 KEYS = KeyCodec(project_id=1, storage_id=1, fields=fields_of(k=Int64))
 _serial = itertools.count()
 
 
 @pytest.fixture(
-    scope="module",
-    params=[
-        "memory",
-        pytest.param("redis", marks=pytest.mark.redis),
-        pytest.param("redis-en_US", marks=pytest.mark.redis),
-    ],
+    scope="module", params=["memory", *(pytest.param(name, marks=pytest.mark.redis) for name in TOPOLOGIES)]
 )
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnlineStore]:
     if request.param == "memory":
         yield MemoryOnlineStore()
         return
-    folder: Path = tmp_path_factory.mktemp("r")
-    environment = locale_environment(folder) if request.param == "redis-en_US" else {}
-    if environment is None:
-        pytest.skip("localedef cannot build en_US.UTF-8 here (Debian: locales)")
-    with running_redis(folder, environment=environment) as url:
-        redis_store = RedisOnlineStore.connect(url)
-        yield redis_store
-        redis_store.close()
+    with opened_store(request.param, tmp_path_factory.mktemp("r")) as opened:
+        yield opened
 
 
 def new_keys(count: int) -> list[bytes]:

@@ -15,16 +15,19 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from featurestore.embedded.redis_server import find_redis_server
+from tests.support.redis_nodes import redis_program
 
 __all__ = ["listening", "locale_environment", "running_redis"]
 
 
 @contextmanager
-def running_redis(folder: Path, *options: str, environment: dict[str, str] | None = None) -> Iterator[str]:
+def running_redis(
+    folder: Path, *options: str, environment: dict[str, str] | None = None, version: str | None = None
+) -> Iterator[str]:
     """Run a server on a unix socket in ``folder`` (a short path) and give its URL."""
     path = folder / "redis.sock"
     command = [
-        str(find_redis_server().path),
+        str(find_redis_server().path if version is None else redis_program(version)),
         "--port",
         "0",
         "--unixsocket",
