@@ -25,7 +25,7 @@ def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_no
     """
     code = _applied_code(settings)
     return OnlineClient(
-        connect_online(settings),
+        connect_online(settings, for_lookups=True),
         settings.project,
         clock=clock,
         deadline=settings.deadline,

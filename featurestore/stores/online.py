@@ -31,15 +31,18 @@ class OnlineAddress:
             options=tuple(sorted((name, _hashable(value)) for name, value in settings.redis_options.items())),
         )
 
-    def connect(self) -> OnlineStore:
-        """Open the store; the connection is made with the first command."""
+    def connect(self, *, for_lookups: bool = False) -> OnlineStore:
+        """Open the store; the connection is made with the first command.
+
+        Lookups alone read from replicas, where the settings say so: a publication checks what it wrote.
+        """
         if self.kind == "memory":
             from featurestore.stores.memory import MemoryOnlineStore
 
             return MemoryOnlineStore()
         from featurestore.stores.redis import RedisOnlineStore
 
-        return RedisOnlineStore.connect(self.url, **self._redis_options())
+        return RedisOnlineStore.connect(self.url, **self._redis_options(for_lookups=for_lookups))
 
     def connect_async(self) -> AsyncOnlineReader:
         """Open the store's reader for asyncio; the connection is made with the first read."""
@@ -49,15 +52,17 @@ class OnlineAddress:
             return AsyncMemoryOnlineStore()
         from featurestore.stores.redis_aio import AsyncRedisOnlineStore
 
-        return AsyncRedisOnlineStore.connect(self.url, **self._redis_options())
+        return AsyncRedisOnlineStore.connect(self.url, **self._redis_options(for_lookups=True))
 
-    def _redis_options(self) -> dict[str, Any]:
-        return {"deadline": self.deadline_seconds, **dict(self.options)}
+    def _redis_options(self, *, for_lookups: bool) -> dict[str, Any]:
+        options = {"deadline": self.deadline_seconds, **dict(self.options)}
+        return options if for_lookups else {**options, "read_from": "primary"}
 
 
 def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def connect_online(settings: Settings) -> OnlineStore:
-    return OnlineAddress.of(settings).connect()
+def connect_online(settings: Settings, *, for_lookups: bool = False) -> OnlineStore:
+    """Open the store that the settings mean, as ``OnlineAddress.connect`` does."""
+    return OnlineAddress.of(settings).connect(for_lookups=for_lookups)

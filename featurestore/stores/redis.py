@@ -9,7 +9,7 @@ from typing import Any
 from featurestore.codec.keys import project_ids_key
 from featurestore.errors import StateError
 from featurestore.stores.base import WriteCount
-from featurestore.stores.redis_address import RedisAddress, parse_address
+from featurestore.stores.redis_address import Options, RedisAddress, parse_address
 from featurestore.stores.redis_call import Call, Request
 from featurestore.stores.redis_connection import ConnectionPool
 from featurestore.stores.redis_errors import Failure, Late, translate
@@ -69,6 +69,11 @@ class RedisOnlineStore:
         """The servers that the settings name, without credentials."""
         return str(self._redis)
 
+    @property
+    def options(self) -> Options:
+        """What the settings say, with defaults filled in."""
+        return self._redis.options
+
     def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
         """Give the stored bytes of each key, in order, by one MGET; on a cluster one for each slot, sent together."""
         if not keys:
@@ -77,9 +82,9 @@ class RedisOnlineStore:
         if self._only is not None and (values := self._read_at_once(self._only, keys, expires)) is not None:
             return values
         reading = Reading(keys, by_slot=self._by_slot)
-        self._perform(reading.requests, expires, reads=True, keeps=TRY_AGAIN)
+        self._perform(reading.requests, expires, reads=reading.suits_replicas, keeps=TRY_AGAIN)
         if self._by_slot and (divided := reading.divide()):
-            self._perform(divided, expires, reads=True)
+            self._perform(divided, expires, reads=reading.suits_replicas)
         return reading.values()
 
     def write_if_newer(
@@ -187,7 +192,7 @@ class RedisOnlineStore:
         self._one(("PING",), project_ids_key(), self._deadline)
         targets = self._servers.topology.primaries()
         requests = [Request(("INFO", "memory"), target=target) for target in targets]
-        self._perform(requests, time.monotonic() + self._deadline, reads=True)
+        self._perform(requests, time.monotonic() + self._deadline)
         for target, request in zip(targets, requests, strict=True):
             lines = dict(line.partition(":")[::2] for line in request.reply.decode().splitlines())
             policy = lines.get("maxmemory_policy", "")

@@ -64,9 +64,9 @@ class AsyncRedisOnlineStore:
             return []
         expires = time.monotonic() + (self._redis.options.deadline if deadline is None else deadline)
         reading = Reading(keys, by_slot=self._by_slot)
-        await self._perform(reading.requests, expires, reads=True, keeps=TRY_AGAIN)
+        await self._perform(reading.requests, expires, reads=reading.suits_replicas, keeps=TRY_AGAIN)
         if self._by_slot and (divided := reading.divide()):
-            await self._perform(divided, expires, reads=True)
+            await self._perform(divided, expires, reads=reading.suits_replicas)
         return reading.values()
 
     async def write_if_newer(

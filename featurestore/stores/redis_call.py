@@ -94,6 +94,7 @@ class Call:
         self._keeps = keeps
         self._open = list(requests)
         self._failure: Failure | None = None
+        self._last: Failure | None = None
         self._failures = 0
 
     @property
@@ -140,7 +141,9 @@ class Call:
         if isinstance(failure, ReplyError) and ruling(failure).remedy is Remedy.NONE:
             raise self._error(failure)
         self._topology.doubt(None)
-        self._failure = failure
+        if isinstance(failure, Late) and self._last is not None:
+            failure = self._last
+        self._failure = self._last = failure
 
     def pause(self) -> float | None:
         """Give the seconds to wait before the next round, None when all is done; waits grow from failure to failure."""
@@ -199,12 +202,12 @@ class Call:
         if failure is not None:
             if is_counted and not self._topology.is_moving and self._failures >= self._retries:
                 raise self._error(failure)
-            self._failure = failure
+            self._failure = self._last = failure
         self._open += requests
 
     def _too_late(self) -> FeatureStoreError:
-        if self._failure is not None:
-            return self._error(self._failure)
+        if self._last is not None:
+            return self._error(self._last)
         return DeadlineExceeded(
             f"{self._name()} at {self._address} was not sent: the deadline had passed", address=self._address
         )

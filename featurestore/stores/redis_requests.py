@@ -35,10 +35,15 @@ Group = tuple[Sequence[bytes], Sequence[Any]]
 
 
 class Reading:
-    """A read of many keys: its requests, and the values in the keys' order."""
+    """A read of many keys: its requests, and the values in the keys' order.
+
+    ``suits_replicas`` says whether rows are read. Records alone are read to be changed, or to learn what the newest
+    rows mean: from primaries.
+    """
 
     def __init__(self, keys: Sequence[bytes], *, by_slot: bool) -> None:
         self._keys = keys
+        self.suits_replicas = any(key.startswith(b"{") for key in keys)
         self._places = group_places(keys, limit=len(keys), by_slot=True) if by_slot else [list(range(len(keys)))]
         self.requests = [
             Request(("MGET", *(keys[place] for place in places)), slot_of(keys[places[0]]) if by_slot else 0)

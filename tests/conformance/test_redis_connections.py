@@ -107,3 +107,30 @@ def test_a_record_replaced_by_an_attempt_whose_answer_was_lost_is_replaced(tmp_p
         assert store.replace_record(b"record", None, b"new")
         assert not store.replace_record(b"record", None, b"new")
         assert store.read([b"record"]) == [b"new"]
+
+
+@pytest.mark.parametrize("code", ["LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN"])
+def test_a_server_that_is_not_ready_is_waited_for(tmp_path: Path, code: str) -> None:
+    refusals = count()
+
+    def refuse_thrice(connection: socket.socket) -> None:
+        while data := connection.recv(1 << 16):
+            is_ready = b"HELLO" in data or next(refusals) >= 3
+            answer = HELLO if b"HELLO" in data else b"*1\r\n$1\r\n1\r\n"
+            connection.sendall(answer if is_ready else b"-%b not now\r\n" % code.encode())
+
+    with listening(tmp_path / "s", refuse_thrice) as url, closing(RedisOnlineStore.connect(url)) as store:
+        assert store.read([b"x"]) == [b"1"]
+        assert next(refusals) == 4
+
+
+def test_a_server_that_never_gets_ready_is_said_at_the_deadline(tmp_path: Path) -> None:
+    def refuse(connection: socket.socket) -> None:
+        while data := connection.recv(1 << 16):
+            connection.sendall(HELLO if b"HELLO" in data else b"-LOADING not now\r\n")
+
+    with listening(tmp_path / "s", refuse) as url, closing(RedisOnlineStore.connect(url)) as store:
+        started = time.monotonic()
+        with pytest.raises(OnlineStoreUnavailable, match="it is loading its data set"):
+            store.read([b"x"], deadline=0.3)
+        assert time.monotonic() - started < 1.0

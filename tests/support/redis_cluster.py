@@ -57,6 +57,12 @@ class ClusterSet:
         for node in (target, source):
             node.command("CLUSTER", "SETSLOT", slot, "NODE", _id(target))
 
+    def wait_for_replicas(self) -> None:
+        """Wait until every replica has what its primary has now."""
+        for primary, replica in zip(self.primaries, self.replicas, strict=True):
+            wanted = _offset(primary, "master_repl_offset")
+            until(lambda replica=replica, wanted=wanted: _offset(replica, "slave_repl_offset") >= wanted)  # type: ignore[misc]
+
     def move(self, slot: int, target: RedisNode) -> None:
         source = self.begin_move(slot, target)
         self.end_move(slot, source, target)
@@ -105,6 +111,11 @@ def _knows(node: RedisNode, count: int) -> bool:
 
 def _is_ok(node: RedisNode) -> bool:
     return b"cluster_state:ok" in node.command("CLUSTER", "INFO")
+
+
+def _offset(node: RedisNode, name: str) -> int:
+    with node.client() as client:
+        return int(client.info("replication")[name])
 
 
 def _follows(node: RedisNode) -> bool:

@@ -152,7 +152,7 @@ def running_sentinels(folder: Path, *, version: str = "6.2", settings: tuple[str
         )
         stack.callback(sentinel.kill)
         sentinel.start()
-        until(lambda: len(sentinel.command("SENTINEL", "REPLICAS", "main")) == 1)
+        until(lambda: [r[b"master-link-status"] for r in sentinel.command("SENTINEL", "REPLICAS", "main")] == [b"ok"])
         yield SentinelSet((primary, replica), sentinel)
 
 
