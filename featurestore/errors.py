@@ -16,6 +16,7 @@ __all__ = [
     "FeatureStoreError",
     "GateRefused",
     "InferenceFailed",
+    "InferenceOverdue",
     "InputNotReady",
     "IntervalBusy",
     "OnDemandFailed",
@@ -163,6 +164,10 @@ class StalePrediction(FeatureStoreError):
 
 class InferenceFailed(FeatureStoreError):
     """The model raised, or answered with the wrong shape or type."""
+
+
+class InferenceOverdue(InferenceFailed, DeadlineExceeded):
+    """The model did not answer before the caller's deadline; that is no failure of the model."""
 
 
 class OnDemandFailed(FeatureStoreError):

@@ -14,8 +14,10 @@ from featurestore.serving.code import CodeSource, ImportedCode
 from featurestore.serving.core import Block, LookupCore, LookupObserver, LookupRequest, Read
 from featurestore.serving.deadline import ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
-from featurestore.serving.inference import Inference, Predictor
+from featurestore.serving.inference import Inference
+from featurestore.serving.inference_options import InferenceOptions
 from featurestore.serving.manifests import ManifestSource, StoredManifests
+from featurestore.serving.model_batch import Predictor
 from featurestore.serving.response import OnlineResponse
 from featurestore.stores.base import OnlineStore
 
@@ -26,8 +28,9 @@ class OnlineClient:
     """Reads features and predictions of one project; threads may share it.
 
     ``manifests`` default to what ``apply`` left in the online store. ``code`` gives on-demand functions and models: by
-    default what the import path has. ``predictor`` says where models run, in this process by default. ``deadline`` is
-    the default for a call; ``metrics`` (``serving.metrics.LookupMetrics``) counts and times lookups.
+    default what the import path has. ``predictor`` says where models run, in this process by default, and ``inference``
+    how that is bounded. ``deadline`` is the default for a call; ``metrics`` (``serving.metrics.LookupMetrics``) counts
+    and times lookups.
     """
 
     def __init__(
@@ -40,15 +43,17 @@ class OnlineClient:
         deadline: timedelta | float | None = None,
         code: CodeSource | None = None,
         predictor: Predictor | None = None,
+        inference: InferenceOptions | None = None,
         metrics: LookupObserver | None = None,
     ) -> None:
         code = code or ImportedCode()
         self._store = store
         self._deadline = deadline
+        self._inference = Inference(store, predictor or LocalModels(code.resolve), inference)
         self._core = LookupCore(
             project,
             manifests=manifests or StoredManifests(project),
-            inference=Inference(store, predictor or LocalModels(code.resolve)),
+            inference=self._inference,
             clock=clock,
             code=code,
             observer=metrics,
@@ -99,5 +104,6 @@ class OnlineClient:
             raise
 
     def close(self) -> None:
-        """Close the store's connections."""
+        """Let models that run end, for a moment, and close the store's connections."""
+        self._inference.close()
         self._store.close()

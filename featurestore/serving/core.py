@@ -207,7 +207,9 @@ class LookupCore:
         self, plan: PredictionPlan, judged: PredictionRows, frame: Frame, keys: _Blobs, request: LookupRequest
     ) -> Callable[[], None]:
         """Make the call that applies the view's policies to rows that are stale or missing."""
-        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys) if request.repair else None
+        infer = None
+        if request.repair:
+            infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys, ends=request.ends)
         return functools.partial(settle, plan, judged, frame.rows, keys, infer)
 
 

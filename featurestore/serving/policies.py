@@ -75,15 +75,9 @@ def _repair(
     judged.put(live)
     if live.failed.any():
         failed = needing[live.failed]
-        if plan.view.on_failure == "error":
-            model = plan.view.model
-            raise InferenceFailed(
-                f"prediction view {plan.view.name!r}: model {model.name!r} version {model.version!r} gave NaN for "
-                f"{len(failed)} of {len(needing)} rows, such as entity row {int(failed[0])}; valid is a number",
-                view=plan.view.name,
-                rows=failed.tolist(),
-            )
-        logger.warning("model %s of view %s gave NaN for %d rows", plan.view.model.name, plan.view.name, len(failed))
+        if live.error is not None and plan.view.on_failure == "error":
+            raise live.error
+        logger.warning("%d rows without a live prediction: %s", len(failed), live.error)
         _fall_back(plan, judged, failed)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from featurestore.errors import InferenceFailed
 from featurestore.intervals import from_micros
 from featurestore.ir.nodes import PredictionViewNode
 from featurestore.ondemand.arrays import Column, python_values
@@ -51,13 +52,17 @@ class PredictionAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRows:
-    """Predictions made in this call for ``rows`` of the request; ``failed`` marks where the model gave NaN."""
+    """Predictions made for ``rows`` of the request since they were read, by this call or by one that it waited for.
+
+    ``failed`` marks rows for which there is none; ``error`` says why.
+    """
 
     rows: np.ndarray[Any, Any]
     columns: Mapping[str, Column]
     event_us: np.ndarray[Any, Any]
-    predicted_us: int
+    predicted_us: np.ndarray[Any, Any]
     failed: np.ndarray[Any, Any]
+    error: InferenceFailed | None = None
 
 
 class PredictionRows:
@@ -69,7 +74,7 @@ class PredictionRows:
         self.own = rows[plan.read]
         self._plan = plan
         self._previous_rows = None if plan.previous is None else rows[plan.previous]
-        self._now = now_us
+        self.now_us = now_us
         self._hidden: np.ndarray[Any, Any] | None = None
         self._live: LiveRows | None = None
         self._freshness = Freshness(bound, rows, now_us)
@@ -113,7 +118,7 @@ class PredictionRows:
             rows=live.rows[good],
             columns={name: (v[good], None if ok is None else ok[good]) for name, (v, ok) in live.columns.items()},
             event_us=live.event_us[good],
-            predicted_us=live.predicted_us,
+            predicted_us=live.predicted_us[good],
             failed=live.failed[good],
         )
         places = self._live.rows
@@ -122,8 +127,8 @@ class PredictionRows:
         for name, value in (
             ("present", True),
             ("event", self._live.event_us),
-            ("predicted", live.predicted_us),
-            ("until", self._now),
+            ("predicted", self._live.predicted_us),
+            ("until", self.now_us),
         ):
             changed = getattr(judged, name).copy()
             changed[places] = value
@@ -185,7 +190,7 @@ class PredictionRows:
 
     @property
     def _ages(self) -> np.ndarray[Any, Any]:
-        ages: np.ndarray[Any, Any] = np.maximum(self._now - self._judged.until, 0)
+        ages: np.ndarray[Any, Any] = np.maximum(self.now_us - self._judged.until, 0)
         return ages
 
 

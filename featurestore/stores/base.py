@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.manifest import Manifest
 from featurestore.stores.key_sets import KeySets
+
+if TYPE_CHECKING:
+    from featurestore.stores.row_locks import RowLocks
 
 __all__ = [
     "AppliedVersion",
@@ -279,6 +282,10 @@ class OnlineStore(OnlineReader, KeySets, Protocol):
 
     def time_micros(self) -> int:
         """Read the store's clock."""
+        ...
+
+    def row_locks(self) -> RowLocks:
+        """Give the locks over this store's rows."""
         ...
 
     def check_eviction_policy(self) -> None:

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from featurestore.codec.stamp import is_newer
+from featurestore.codec.keys import lock_key
+from featurestore.codec.stamp import STAMP_BYTES, is_newer
 from featurestore.errors import DeadlineExceeded
 from featurestore.intervals import to_micros, utc_now
 from featurestore.stores.base import WriteCount
+from featurestore.stores.row_locks import COOLDOWN, Claims, Held, RowClaim, RowResult
 
-__all__ = ["MemoryOnlineStore"]
+__all__ = ["MemoryOnlineStore", "MemoryRowLocks"]
 
 _LOT = 2_048
 
@@ -107,6 +109,10 @@ class MemoryOnlineStore:
         with self._lock:
             return self._project_ids.setdefault(name, len(self._project_ids) + 1)
 
+    def row_locks(self) -> MemoryRowLocks:
+        """Give the locks over this store's rows."""
+        return MemoryRowLocks(self)
+
     def check_eviction_policy(self) -> None:
         """Do nothing: memory never evicts."""
 
@@ -131,3 +137,53 @@ class MemoryOnlineStore:
         self._logs.pop(key, None)
         self._values.pop(key, None)
         self._expire_at_ms.pop(key, None)
+
+
+class MemoryRowLocks:
+    """Locks of the store's clock: they end when it passes their time."""
+
+    def __init__(self, store: MemoryOnlineStore) -> None:
+        self._store = store
+
+    def claim(self, rows: Sequence[RowClaim], token: bytes, *, seconds: float, deadline: float | None = None) -> Claims:
+        """Take the locks that are free, of rows that are as they were seen."""
+        with self._store._lock:
+            now_us = self._store.time_micros()
+            return Claims(answers=[self._claim(row, token, self._ends_ms(seconds)) for row in rows], time_us=now_us)
+
+    def renew(self, keys: Sequence[bytes], token: bytes, *, seconds: float) -> int:
+        """Let the caller's locks last from now; give how many are still the caller's."""
+        with self._store._lock:
+            mine = [lock for lock in map(lock_key, keys) if self._store._get(lock) == token]
+            for lock in mine:
+                self._store._set(lock, token, self._ends_ms(seconds))
+            return len(mine)
+
+    def settle(self, results: Sequence[RowResult], token: bytes, *, cooldown: float = 0) -> WriteCount:
+        """Write values by compare-and-set, and end the caller's locks."""
+        count = WriteCount()
+        for result in results:
+            if result.value is not None:
+                count += self._store.write_if_newer([(result.key, result.value)])
+            with self._store._lock:
+                lock = lock_key(result.key)
+                held = self._store._get(lock)
+                if result.failed and cooldown and held in (None, token):
+                    self._store._set(lock, COOLDOWN, self._ends_ms(cooldown))
+                elif held == token:
+                    self._store._drop(lock)
+        return count
+
+    def _claim(self, row: RowClaim, token: bytes, ends_ms: int) -> Held | bytes:
+        value = self._store._get(row.key)
+        if (value or b"")[:STAMP_BYTES] != row.seen:
+            return value or b""
+        lock = lock_key(row.key)
+        held = self._store._get(lock)
+        if held in (None, token):
+            self._store._set(lock, token, ends_ms)
+            return Held.TAKEN
+        return Held.COOLING if held == COOLDOWN else Held.BY_OTHERS
+
+    def _ends_ms(self, seconds: float) -> int:
+        return self._store.time_micros() // 1000 + round(seconds * 1000)

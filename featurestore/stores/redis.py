@@ -13,6 +13,7 @@ from featurestore.stores.redis_address import Options, RedisAddress, parse_addre
 from featurestore.stores.redis_call import Call, Request
 from featurestore.stores.redis_connection import ConnectionPool
 from featurestore.stores.redis_errors import Failure, Late, translate
+from featurestore.stores.redis_locks import RedisRowLocks
 from featurestore.stores.redis_protocol import Command
 from featurestore.stores.redis_requests import (
     KEYS_PER_SCRIPT,
@@ -106,9 +107,9 @@ class RedisOnlineStore:
         size = sum(len(key) + len(value) for key, value in pairs)
         return WriteCount(written=written, ignored=len(pairs) - written, bytes_sent=size)
 
-    def group_keys(self, keys: Sequence[bytes]) -> list[list[int]]:
-        """Give places in ``keys`` whose keys one script may be called with: at most 64, on a cluster of one slot."""
-        return group_places(keys, limit=KEYS_PER_SCRIPT, by_slot=self._by_slot)
+    def group_keys(self, keys: Sequence[bytes], *, limit: int = KEYS_PER_SCRIPT) -> list[list[int]]:
+        """Give places in ``keys`` whose keys one script may be called with: few, and on a cluster of one slot."""
+        return group_places(keys, limit=limit, by_slot=self._by_slot)
 
     def run_script(
         self, script: Script, groups: Sequence[Group], *, deadline: float | None = None, repeats: bool = True
@@ -203,6 +204,10 @@ class RedisOnlineStore:
                     "valid are noeviction and volatile-*; run `redis-cli CONFIG SET maxmemory-policy noeviction`",
                     policy=policy,
                 )
+
+    def row_locks(self) -> RedisRowLocks:
+        """Give the locks over this store's rows."""
+        return RedisRowLocks(self)
 
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""

@@ -9,7 +9,7 @@ import hashlib
 
 from featurestore.codec.stamp import STAMP_BYTES
 
-__all__ = ["PROJECT_ID", "REPLACE_RECORD", "WRITE_IF_NEWER", "Script"]
+__all__ = ["IS_NEWER", "PROJECT_ID", "REPLACE_RECORD", "WRITE_IF_NEWER", "Script"]
 
 
 class Script:
@@ -28,7 +28,7 @@ class Script:
         return hash(self.sha)
 
 
-WRITE_IF_NEWER = Script(f"""
+IS_NEWER = f"""
 local function order(new, old)
   if new == old then return 0 end
   for place = 1, #new do
@@ -40,6 +40,16 @@ local function order(new, old)
   end
   return 0
 end
+local function is_newer(new, old)
+  if not old then return true end
+  local result = order(string.sub(new, 1, {STAMP_BYTES}), string.sub(old, 1, {STAMP_BYTES}))
+  if result == 0 and old ~= new then result = order(redis.sha1hex(new), redis.sha1hex(old)) end
+  return result > 0
+end"""
+"""Lua's ``codec.stamp.is_newer``: whether a value is to replace what a key holds."""
+
+WRITE_IF_NEWER = Script(f"""
+{IS_NEWER}
 local count, written = #KEYS, 0
 local expiring = #ARGV > count
 local held, absent, winner = redis.call('MGET', unpack(KEYS)), {{}}, {{}}
@@ -50,12 +60,7 @@ if #absent > 0 and redis.call('EXISTS', unpack(absent)) > 0 then
   for i = 1, #absent do redis.call('STRLEN', absent[i]) end
 end
 for i = 1, count do
-  local new, old, result = ARGV[i], ARGV[winner[KEYS[i]]] or held[i], 1
-  if old then
-    result = order(string.sub(new, 1, {STAMP_BYTES}), string.sub(old, 1, {STAMP_BYTES}))
-    if result == 0 and old ~= new then result = order(redis.sha1hex(new), redis.sha1hex(old)) end
-  end
-  if result > 0 then
+  if is_newer(ARGV[i], ARGV[winner[KEYS[i]]] or held[i]) then
     winner[KEYS[i]] = i
     written = written + 1
   end

@@ -35,9 +35,22 @@ from featurestore.spec.aggregation import AggregationFunction
 from featurestore.spec.dtypes import Array, Bool, Float64, Int64, String, Timestamp
 from featurestore.stores.base import OnlineStore, WriteCount
 from featurestore.stores.memory import MemoryOnlineStore
+from featurestore.stores.row_locks import Claims, RowClaim, RowLocks, RowResult
 from tests.support.nodes import aggregate_view, manifest_of, plain_view, prediction_view
 
-__all__ = ["NOW", "Clock", "CountingStore", "World", "field", "flags", "recency", "ref", "scores", "user_data"]
+__all__ = [
+    "NOW",
+    "Clock",
+    "CountingLocks",
+    "CountingStore",
+    "World",
+    "field",
+    "flags",
+    "recency",
+    "ref",
+    "scores",
+    "user_data",
+]
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROJECT = "shop"
@@ -132,6 +145,7 @@ class CountingStore:
     def __init__(self, inner: OnlineStore) -> None:
         self._inner = inner
         self.reads: list[int] = []
+        self.claims = 0
         self.writes = 0
 
     def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
@@ -153,6 +167,9 @@ class CountingStore:
     def delete(self, keys: Sequence[bytes]) -> int:
         return self._inner.delete(keys)
 
+    def row_locks(self) -> CountingLocks:
+        return CountingLocks(self, self._inner.row_locks())
+
     def add_members(self, key: bytes, members: Sequence[bytes]) -> None:
         self._inner.add_members(key, members)
 
@@ -173,6 +190,25 @@ class CountingStore:
 
     def close(self) -> None:
         self._inner.close()
+
+
+class CountingLocks:
+    """Counts write-backs as writes of the store."""
+
+    def __init__(self, store: CountingStore, inner: RowLocks) -> None:
+        self.store = store
+        self._inner = inner
+
+    def claim(self, rows: Sequence[RowClaim], token: bytes, *, seconds: float, deadline: float | None = None) -> Claims:
+        self.store.claims += 1
+        return self._inner.claim(rows, token, seconds=seconds, deadline=deadline)
+
+    def renew(self, keys: Sequence[bytes], token: bytes, *, seconds: float) -> int:
+        return self._inner.renew(keys, token, seconds=seconds)
+
+    def settle(self, results: Sequence[RowResult], token: bytes, *, cooldown: float = 0) -> WriteCount:
+        self.store.writes += 1
+        return self._inner.settle(results, token, cooldown=cooldown)
 
 
 class World:

@@ -14,7 +14,7 @@ from featurestore.intervals import to_micros
 from featurestore.ir.nodes import CodeRef, ModelNode, PredictionViewNode
 from featurestore.spec.dtypes import Int64
 from featurestore.stores.memory import MemoryOnlineStore
-from tests.support.serving import NOW, Clock, CountingStore, World, field, ref, scores, user_data
+from tests.support.serving import NOW, Clock, CountingLocks, CountingStore, World, field, ref, scores, user_data
 from tests.support.serving_functions import CALLS
 
 SCORE = "model_predictions:score"
@@ -248,23 +248,39 @@ def test_a_bumped_model_serves_the_older_prediction_as_stale() -> None:
 
 
 class UnwritableStore(CountingStore):
-    """Refuses predictions."""
+    """Refuses what ``refused`` names: "locks", "predictions"."""
 
-    is_full = False
+    refused: frozenset[str] = frozenset()
 
-    def write_if_newer(self, pairs: Any, *, expire_at_ms: Any = None) -> Any:
-        if self.is_full:
+    def row_locks(self) -> Any:
+        return UnwritableLocks(self, self._inner.row_locks())
+
+
+class UnwritableLocks(CountingLocks):
+    store: UnwritableStore
+
+    def claim(self, *arguments: Any, **options: Any) -> Any:
+        self._refuse("locks")
+        return super().claim(*arguments, **options)
+
+    def settle(self, *arguments: Any, **options: Any) -> Any:
+        self._refuse("predictions")
+        return super().settle(*arguments, **options)
+
+    def _refuse(self, what: str) -> None:
+        if what in self.store.refused:
             raise OnlineStoreUnavailable("out of memory")
-        return super().write_if_newer(pairs, expire_at_ms=expire_at_ms)
 
 
-def test_a_prediction_that_cannot_be_written_back_is_given_out_all_the_same() -> None:
+@pytest.mark.parametrize("refused", [{"predictions"}, {"locks", "predictions"}])
+def test_a_prediction_that_cannot_be_written_back_is_given_out_all_the_same(refused: set[str]) -> None:
     store = UnwritableStore(MemoryOnlineStore(clock=Clock()))
     features, view = user_data(), scores()
     world = World(features, view, store=store)
     world.put(features, 1, {"click_through_rate": 0.4})
-    store.is_full = True
+    store.refused = frozenset(refused)
     assert world.client.get_online_features([SCORE], USER_1)["score"] == [4.0]
+    assert len(CALLS) == 1
 
 
 def test_null_inputs_reach_the_model_as_nan() -> None:
