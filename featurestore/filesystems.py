@@ -1,10 +1,14 @@
-"""The file system behind a path, for what is read without Spark: listings, footers, statistics."""
+"""Files without Spark: the file system behind a path, and the replacement of a local file."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 from pyarrow import fs
 
-__all__ = ["open_files"]
+__all__ = ["open_files", "write_atomically"]
 
 
 def open_files(address: str) -> tuple[fs.FileSystem, str]:
@@ -13,3 +17,12 @@ def open_files(address: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), address
     filesystem, path = fs.FileSystem.from_uri(address.replace("s3a://", "s3://", 1))
     return filesystem, path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by a rename, so that readers see the old text or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(temporary).replace(path)

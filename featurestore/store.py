@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from featurestore.plan.plan import Plan
     from featurestore.runtime.context import RuntimeContext
     from featurestore.runtime.execute import Progress
+    from featurestore.runtime.prediction_reports import PredictionReports
     from featurestore.runtime.results import JobResult
     from featurestore.runtime.retrieval_job import RetrievalJob
     from featurestore.serving.client import OnlineClient
@@ -92,13 +93,19 @@ class FeatureStore:
         feature_views: Sequence[str] | None = None,
         *,
         repair: bool = False,
+        predict_all: bool = False,
         progress: Progress | None = None,
     ) -> JobResult:
-        """Compute and publish the whole steps inside ``[start, end)`` that are not done, or all with ``repair``."""
+        """Compute and publish the whole steps inside ``[start, end)`` that are not done, or all with ``repair``.
+
+        Predictions are made where inputs changed, or for all entities with ``predict_all``.
+        """
         from featurestore.runtime.request import run_request
 
         bounds = _bounds(start, end)
-        return run_request(self.runtime, feature_views, bounds, repair=repair, progress=progress)
+        return run_request(
+            self.runtime, feature_views, bounds, repair=repair, everything=predict_all, progress=progress
+        )
 
     def materialize_incremental(
         self, end: datetime, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None
@@ -222,6 +229,13 @@ class FeatureStore:
         from featurestore.runtime.teardown import teardown
 
         return teardown(self.runtime)
+
+    @property
+    def reports(self) -> PredictionReports:
+        """Reports on predictions: versions compared."""
+        from featurestore.runtime.prediction_reports import PredictionReports
+
+        return PredictionReports(self.runtime)
 
     # Parts, opened when first used
 

@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "status": "status",
     "get-online-features": "get_online_features",
     "get-historical-features": "get_historical_features",
+    "compare-predictions": "compare_predictions",
     "list": "list_objects",
     "dag": "dag",
     "ledger": "ledger",

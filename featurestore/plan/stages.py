@@ -33,11 +33,17 @@ class ComputeStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreStage:
-    """Score the entities of a prediction view at the end of one step."""
+    """Score the entities of a prediction view at the end of one step: those whose inputs changed in it.
+
+    At the ``first`` step of a covered stretch there is nothing to compare with, so all are scored; with ``everything``
+    all are in any step.
+    """
 
     view: str
     interval: Interval
+    first: bool
     repair: bool = False
+    everything: bool = False
 
     def __str__(self) -> str:
         return f"{'rescore' if self.repair else 'score'} {self.view} {self.interval}"
@@ -63,12 +69,13 @@ def build_stages(
     coverages: Mapping[str, Coverage],
     *,
     repair: bool = False,
+    everything: bool = False,
 ) -> tuple[Stage, ...]:
     """Order the work of the named views inside ``bounds``: compute, score, publish features, publish predictions.
 
     A view comes after those it reads, and its steps in order of time. A view named that has no missing steps is still
     published: an earlier run may have ended between its commit and its publication. With ``repair``, steps that are
-    covered are computed again.
+    covered are computed again; with ``everything`` all entities are scored, not only those whose inputs changed.
     """
     named = set(views)
     for name in sorted(named):
@@ -78,27 +85,30 @@ def build_stages(
     predictions = [view for view in ordered if isinstance(view, PredictionViewNode)]
     stages: list[Stage] = []
     for view in features:
-        coverage = coverages.get(view.name, Coverage())
-        stages += _compute_stages(view.name, coverage, _parts(view, coverage, bounds, repair))
+        for interval, is_first, is_covered in _ordered(view, coverages, bounds, repair):
+            stages.append(ComputeStage(view=view.name, interval=interval, first=is_first, repair=is_covered))
     for scored in predictions:
-        parts = _parts(scored, coverages.get(scored.name, Coverage()), bounds, repair)
-        stages += (ScoreStage(view=scored.name, interval=part, repair=covered) for part, covered in parts)
+        for interval, is_first, is_covered in _ordered(scored, coverages, bounds, repair):
+            stage = ScoreStage(
+                view=scored.name, interval=interval, first=is_first, repair=is_covered, everything=everything
+            )
+            stages.append(stage)
     stages += (PublishStage(view=view.name) for view in features if view.online)
     stages += (PublishStage(view=view.name) for view in predictions)
     return tuple(stages)
 
 
-def _parts(
-    view: StoredViewNode, coverage: Coverage, bounds: Interval, repair: bool
-) -> tuple[tuple[Interval, bool], ...]:
+def _ordered(
+    view: StoredViewNode, coverages: Mapping[str, Coverage], bounds: Interval, repair: bool
+) -> Iterator[tuple[Interval, bool, bool]]:
+    """Give the parts of steps to do: each with whether it is the first of its stretch, and whether it is covered."""
+    coverage = coverages.get(view.name, Coverage())
     if repair:
-        return step_parts(view, coverage, bounds)
-    return tuple((step, False) for step in missing_steps(view, coverage, bounds))
-
-
-def _compute_stages(view: str, coverage: Coverage, parts: Iterable[tuple[Interval, bool]]) -> Iterator[ComputeStage]:
+        parts = step_parts(view, coverage, bounds)
+    else:
+        parts = tuple((step, False) for step in missing_steps(view, coverage, bounds))
     before = None
     for interval, is_covered in parts:
         follows = interval.start == before or any(s.start < interval.start <= s.end for s in coverage)
-        yield ComputeStage(view=view, interval=interval, first=not follows, repair=is_covered)
+        yield interval, not follows, is_covered
         before = interval.end

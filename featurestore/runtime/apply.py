@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from featurestore.compile import CompileResult, compile_definitions
 from featurestore.compile.archive import write_archive
 from featurestore.compile.loader import load_definitions, load_objects
+from featurestore.filesystems import write_atomically
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.serialize import manifest_to_json
 from featurestore.plan.plan import Plan, build_plan
@@ -60,15 +58,6 @@ def apply_definitions(context: RuntimeContext, objects: Sequence[object] | None 
     context.reload()
     logger.info("applied generation %d of %s", manifest.generation, manifest.project)
     return plan
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by a rename, so that readers see the old text or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(temporary).replace(path)
 
 
 def _plan(context: RuntimeContext, compiled: CompileResult) -> Plan:

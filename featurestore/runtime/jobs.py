@@ -35,7 +35,7 @@ def materialize_job(context: RuntimeContext, options: argparse.Namespace) -> Job
 
 
 def predict_job(context: RuntimeContext, options: argparse.Namespace) -> JobResult:
-    """Score and commit the steps of prediction views in ``[start, end)``."""
+    """Score and commit the steps of prediction views in ``[start, end)``, for entities whose inputs changed."""
     views = _chosen(context, options.view, PredictionViewNode)
     stages = _stages(context, views, options)
     return execute(context, [s for s in stages if isinstance(s, ScoreStage)], views=views, progress=_log_progress)
@@ -83,7 +83,7 @@ def _stages(context: RuntimeContext, views: Sequence[str], options: argparse.Nam
     if options.start > options.end:
         raise SettingsError(f"--start {show_instant(options.start)} is after --end {show_instant(options.end)}")
     bounds = Interval(options.start, options.end)
-    return plan_request(context, views, bounds, repair=getattr(options, "repair", False))
+    return plan_request(context, views, bounds, repair=options.repair, everything=getattr(options, "all", False))
 
 
 def _chosen(context: RuntimeContext, names: Iterable[str], kind: type[StoredViewNode]) -> list[str]:
@@ -116,6 +116,10 @@ def _parser(job: Job) -> argparse.ArgumentParser:
     parser.add_argument("--repair", action="store_true", help="compute done steps again, from today's inputs")
     if job is materialize_job:
         parser.add_argument("--publish", action="store_true", help="publish each view when its steps are done")
+    if job is predict_job:
+        parser.add_argument(
+            "--all", action="store_true", help="predict for all entities, not only where inputs changed"
+        )
     return parser
 
 

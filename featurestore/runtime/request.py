@@ -16,7 +16,12 @@ __all__ = ["plan_request", "run_publication", "run_request", "with_parents"]
 
 
 def plan_request(
-    context: RuntimeContext, views: Iterable[str], bounds: Interval, *, repair: bool = False
+    context: RuntimeContext,
+    views: Iterable[str],
+    bounds: Interval,
+    *,
+    repair: bool = False,
+    everything: bool = False,
 ) -> tuple[Stage, ...]:
     """Plan the missing steps of ``views`` inside ``bounds``; the Delta logs are asked first what is really done."""
     names = list(views)
@@ -24,7 +29,7 @@ def plan_request(
     for name in names:
         recover(context, manifest.stored_view(name))
     coverages = {v.name: context.ledger.coverage(v.name, v.version) for v in manifest.stored_views()}
-    return build_stages(manifest, names, bounds, coverages, repair=repair)
+    return build_stages(manifest, names, bounds, coverages, repair=repair, everything=everything)
 
 
 def run_request(
@@ -33,12 +38,13 @@ def run_request(
     bounds: Interval,
     *,
     repair: bool = False,
+    everything: bool = False,
     parents: bool = False,
     progress: Progress | None = None,
 ) -> JobResult:
     """Compute and publish the missing steps of ``views`` (all by default; with ``parents``, what they read too)."""
     ordered = _in_order(context, with_parents(context, views) if parents and views is not None else views)
-    stages = plan_request(context, ordered, bounds, repair=repair)
+    stages = plan_request(context, ordered, bounds, repair=repair, everything=everything)
     return execute(context, stages, views=ordered, progress=progress or silent)
 
 

@@ -43,7 +43,10 @@ _SEVERITY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalResult:
-    """One step: ``rows`` were appended; ``seconds`` by phase (compute, gate, commit)."""
+    """One step: ``rows`` were appended; ``seconds`` by phase (compute, gate, commit).
+
+    ``counts`` are the engine's: of a prediction view ``entities`` and, of these, ``predicted``.
+    """
 
     interval: Interval
     outcome: Outcome
@@ -51,6 +54,7 @@ class IntervalResult:
     generation: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -61,6 +65,7 @@ class IntervalResult:
             "generation": self.generation,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "warnings": list(self.warnings),
+            "counts": dict(self.counts),
         }
 
 

@@ -130,6 +130,7 @@ def run_interval(
         generation=claim.generation,
         seconds=clock.seconds,
         warnings=warnings,
+        counts={name: count for name, count in commit.counts.items() if name != "rows_appended"},
     )
 
 

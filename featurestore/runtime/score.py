@@ -1,10 +1,11 @@
-"""One step of a prediction view: the model over the features as of the step's end, under the run protocol."""
+"""One step of a prediction view: the model over features that changed in it, under the run protocol."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from featurestore.engines.base import ComputedStep
+from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.scoring import ScoreRequest, score
 from featurestore.intervals import Interval
 from featurestore.plan.stages import ScoreStage
@@ -32,18 +33,20 @@ def score_interval(context: RuntimeContext, stage: ScoreStage) -> IntervalResult
     inputs: dict[str, Any] = {"sources": {}, "views": pinned_parents(context, view)}
 
     def compute(claim: Claim) -> ComputedStep[DataFrame]:
+        counts, end = PassCounts(), stage.interval.end
+        is_compared = not (stage.first or stage.everything) and context.offline.exists(view)
         request = ScoreRequest(
             view=view,
             manifest=manifest,
-            step_end=stage.interval.end,
+            step_end=end,
             created=claim.created,
-            archive=archive,
             tables={parent.name: context.offline.rows(parent) for parent in parents},
             coverage={parent.name: context.ledger.coverage(parent.name, parent.version) for parent in parents},
+            since=stage.interval.start,
+            predictions=context.offline.rows(view) if is_compared else None,
+            archive=archive,
         )
-        end = stage.interval.end
-        return ComputedStep(
-            rows=score(request), raw=None, event_range=Interval(end, end + end.resolution), metrics=dict
-        )
+        rows = score(request, counts)
+        return ComputedStep(rows=rows, raw=None, event_range=Interval(end, end + end.resolution), metrics=counts.read)
 
     return run_interval(context, view, stage.interval, inputs=inputs, compute=compute, repair=stage.repair)

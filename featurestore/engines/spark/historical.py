@@ -21,12 +21,14 @@ from featurestore.errors import FeatureNameCollision
 from featurestore.ir.columns import EVENT_TIMESTAMP
 from featurestore.ir.ddl import quote
 
-__all__ = ["IS_CURRENT", "ROW", "HistoricalLookup", "point_in_time_join", "snapshot", "with_row_numbers"]
+__all__ = ["EXPIRES", "IS_CURRENT", "ROW", "HistoricalLookup", "point_in_time_join", "snapshot", "with_row_numbers"]
 
 ROW = "_row"
 """The spine's row number: what restores the input's order."""
 IS_CURRENT = "_is_current"
 """Of a snapshot: whether the key's newest row is not expired."""
+EXPIRES = "_expires"
+"""Of a snapshot: the last instant at which that row may be used, null for ever."""
 
 
 def with_row_numbers(spine: pa.Table) -> pa.Table:
@@ -58,7 +60,7 @@ def point_in_time_join(
 
 
 def snapshot(lookup: HistoricalLookup, at: Column) -> DataFrame:
-    """Give the view as it was at one instant: a row for each key, under the spine's key names, and ``_is_current``.
+    """Give the view as it was at one instant: a row for each key, under the spine's names, with IS_CURRENT and EXPIRES.
 
     Features of an expired row are null; its header is there.
     """
@@ -68,7 +70,9 @@ def snapshot(lookup: HistoricalLookup, at: Column) -> DataFrame:
         rows = rows.where(F.col("row.until").isNull() | (F.col("row.until") > at))
     newest = rows.groupBy(*said.keys).agg(F.max_by("row", F.struct("row.event", "row.created")).alias("row"))
     keys = [F.col(key).alias(name) for key, name in zip(said.keys, lookup.columns, strict=True)]
-    return newest.select(*keys, _is_usable(F.col("row"), at).alias(IS_CURRENT), *_outputs(lookup, F.col("row"), at))
+    row = F.col("row")
+    state = [_is_usable(row, at).alias(IS_CURRENT), row["expires"].alias(EXPIRES)]
+    return newest.select(*keys, *state, *_outputs(lookup, row, at))
 
 
 def _join_group(spine: DataFrame, lookups: Sequence[HistoricalLookup], timestamp_column: str) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,7 +24,12 @@ from featurestore.ondemand.arrays import Column, ValueMismatch, function_input
 from featurestore.ondemand.functions import check_outputs, run_on_demand
 from featurestore.spec.dtypes import DType, Timestamp
 
-__all__ = ["BatchPredictor", "HeaderColumns", "StoredColumn"]
+__all__ = ["STANDING_DIGEST", "STANDING_EVENT", "BatchPredictor", "HeaderColumns", "StoredColumn"]
+
+STANDING_DIGEST, STANDING_EVENT = "standing_digest", "standing_event"
+"""The batch's columns with what the standing prediction was made of, and its event time in microseconds."""
+CALL_ROWS = 10_000
+"""The model is called on up to this many rows at once: as many as Spark puts into a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +42,23 @@ class StoredColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderColumns:
-    """The batch's columns with the times of one input row, in microseconds; null where the row is absent."""
+    """The batch's columns with the times of one input row, in microseconds; null where the row is absent.
+
+    ``lapsed`` says whether the row expired within the step; null means no.
+    """
 
     event: str
     created: str
+    lapsed: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPredictor:
     """Turns batches of entities with their input features into rows of the prediction view's table.
 
-    ``archive`` is the name of the definitions zip among the files that Spark brings to its workers.
+    With ``compares`` the batch has STANDING_DIGEST and STANDING_EVENT of the prediction that stands, and entities whose
+    inputs are as they were then are left out. ``archive`` names the definitions zip among the files that Spark brings
+    to its workers.
     """
 
     view: PredictionViewNode
@@ -56,12 +67,31 @@ class BatchPredictor:
     headers: tuple[HeaderColumns, ...]
     event_us: int
     created_us: int
+    compares: bool = False
     archive: str | None = None
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Predict for the entities that need it, at most so many rows of several batches in one call."""
+        waiting: list[pa.RecordBatch] = []
         for batch in batches:
-            if batch.num_rows:
-                yield self.predict(batch)
+            chosen = self.changed(batch) if self.compares else batch
+            if waiting and sum(part.num_rows for part in waiting) + chosen.num_rows > CALL_ROWS:
+                yield self.predict(_joined(waiting))
+                waiting = []
+            if chosen.num_rows:
+                waiting.append(chosen)
+        if waiting:
+            yield self.predict(_joined(waiting))
+
+    def changed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Keep the entities without a standing prediction, with one of other inputs, or with one of this step."""
+        digest, event = batch.column(STANDING_DIGEST), batch.column(STANDING_EVENT)
+        needed = ~digest.is_valid().to_numpy(zero_copy_only=False)
+        needed |= digest.fill_null(0).to_numpy() != self._digest(batch)
+        needed |= event.fill_null(0).to_numpy() == self.event_us
+        for header in self.headers:
+            needed |= batch.column(header.lapsed).fill_null(False).to_numpy(zero_copy_only=False)
+        return batch.filter(pa.array(needed))
 
     def predict(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Predict for one batch; InferenceFailed says what the model was and what it gave."""
@@ -74,14 +104,17 @@ class BatchPredictor:
         columns[CREATED_TIMESTAMP] = _instants(np.full(rows, self.created_us, np.int64))
         for feature in self.view.features:
             columns[feature.name] = column_to_arrow(outputs[feature.name], feature.dtype)
-        columns[INPUTS_DIGEST] = pa.array(inputs_digest(headers))
+        columns[INPUTS_DIGEST] = pa.array(self._digest(batch))
         columns[INPUTS_TIMESTAMP] = _instants(latest)
         return pa.record_batch(columns)
+
+    def _digest(self, batch: pa.RecordBatch) -> np.ndarray:
+        return inputs_digest([_header(batch, columns) for columns in self.headers])
 
     def _outputs(self, batch: pa.RecordBatch) -> dict[str, Column]:
         view, model = self.view, self.view.model
         try:
-            found = models_of(self.archive).predict(model, self._arguments(batch))
+            found = models_of(self.archive).predict(model, self.arguments(batch))
             return check_outputs(view.features, found, batch.num_rows)
         except (InferenceFailed, OnDemandFailed) as error:
             raise InferenceFailed(
@@ -91,7 +124,8 @@ class BatchPredictor:
             message = f"prediction view {view.name!r}: {model.title} {error}"
             raise InferenceFailed(message, view=view.name, model=model.name) from error
 
-    def _arguments(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    def arguments(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """Give what the model is called on for a batch: one array for each input."""
         computed: dict[str, dict[str, Column]] = {}
 
         def column(ref: FeatureRef) -> Column:
@@ -111,6 +145,11 @@ class BatchPredictor:
 def models_of(archive: str | None) -> LocalModels:
     """Give this process's models; their files lie in the definitions zip that Spark brought here, or in the folder."""
     return LocalModels(files=ModelFiles(SparkFiles.get(archive) if archive else "."))
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    (joined,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return joined
 
 
 def _header(batch: pa.RecordBatch, columns: HeaderColumns) -> Header:

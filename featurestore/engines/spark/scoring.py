@@ -1,4 +1,4 @@
-"""Batch prediction: a model over the features of all current entities, as of one step end."""
+"""Batch prediction: a model over the features of current entities as of one step end, where they changed."""
 
 from __future__ import annotations
 
@@ -6,31 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from featurestore.engines.spark.historical import IS_CURRENT, snapshot
-from featurestore.engines.spark.model_worker import BatchPredictor, HeaderColumns, StoredColumn
+from featurestore.engines.spark.historical import EXPIRES, IS_CURRENT, snapshot
+from featurestore.engines.spark.metrics import PassCounts
+from featurestore.engines.spark.model_worker import (
+    STANDING_DIGEST,
+    STANDING_EVENT,
+    BatchPredictor,
+    HeaderColumns,
+    StoredColumn,
+)
 from featurestore.engines.spark.schema import struct_of
 from featurestore.engines.spark.statements import HistoricalLookup
 from featurestore.errors import StateError
 from featurestore.intervals import Coverage, to_micros
-from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, stored_features
+from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_DIGEST, IS_DELETED, stored_features
 from featurestore.ir.ddl import quote
 from featurestore.ir.inputs import InputRow, input_rows, key_columns
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import FeatureRef, FieldNode, PredictionViewNode, ViewNode
 from featurestore.spec.dtypes import Timestamp
 
-__all__ = ["ScoreRequest", "score"]
+__all__ = ["ScoreRequest", "score", "scoring_inputs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRequest:
     """One scoring step. ``tables`` has all rows of each input view's table, ``coverage`` what of it is done, by name.
 
-    ``created`` is the predictions' created_timestamp: when they are stated to have been made. ``archive`` names the
-    definitions zip among the files that Spark brings to its workers.
+    ``created`` is the predictions' created_timestamp: when they are stated to have been made. ``since`` is the step's
+    start and ``predictions`` all rows of the view's own table: entities whose inputs have not changed since are left
+    out. Without ``predictions`` all are scored. ``archive`` names the definitions zip among the files that Spark
+    brings to its workers.
     """
 
     view: PredictionViewNode
@@ -39,31 +48,50 @@ class ScoreRequest:
     created: datetime
     tables: Mapping[str, DataFrame]
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    since: datetime | None = None
+    predictions: DataFrame | None = None
     archive: str | None = None
 
 
-def score(request: ScoreRequest) -> DataFrame:
-    """Predict for every entity of the first input view that is not expired at the step end.
+def score(request: ScoreRequest, counts: PassCounts | None = None) -> DataFrame:
+    """Predict for every entity of the first input view that is not expired at the step end, if its inputs changed.
+
+    They have changed where what stands was made of other input rows, or one of them expired within the step. A step
+    that is scored again predicts again what it predicted. So steps in any order give an equal history: an entity that
+    is left out has the prediction that it would get.
 
     Columns: join keys, event_timestamp (the step end), created_timestamp, outputs, inputs_digest, inputs_timestamp (the
-    greatest event time of the input rows). The model is loaded once in each Python worker and called once for each
-    Arrow batch. InferenceFailed, raised in a worker, comes as such under ``worker_errors.raised_in_worker``.
+    greatest event time of the input rows). The model is loaded once in each Python worker and called on large batches.
+    ``counts`` gets ``entities`` and, of these, ``predicted``. InferenceFailed, raised in a worker, comes as such under
+    ``worker_errors.raised_in_worker``.
     """
-    view, at = request.view, F.lit(request.step_end)
-    rows = _input_rows(request)
+    view, counts = request.view, counts or PassCounts()
+    joined, predictor = scoring_inputs(request)
+    joined = counts.observe(joined, entities=F.count(F.lit(1)))
+    if request.predictions is not None:
+        standing = _standing(view, request.predictions, F.lit(request.step_end))
+        joined = joined.join(standing, [key.name for key in view.join_keys], "left")
+    scored = joined.mapInArrow(predictor.__call__, struct_of(_output_fields(view)))
+    return counts.observe(scored, predicted=F.count(F.lit(1)))
+
+
+def scoring_inputs(request: ScoreRequest) -> tuple[DataFrame, BatchPredictor]:
+    """Give the current entities with what the model reads of each, and what predicts for batches of them."""
+    at = F.lit(request.step_end)
     stored: dict[FeatureRef, StoredColumn] = {}
     headers = []
     joined: DataFrame | None = None
-    for number, row in enumerate(rows):
+    for number, row in enumerate(_input_rows(request)):
         lookup, columns = _lookup(request, row, number)
         stored |= columns
         state = snapshot(lookup, at)
-        header = HeaderColumns(event=f"event{number}", created=f"created{number}")
+        header = HeaderColumns(event=f"event{number}", created=f"created{number}", lapsed=f"lapsed{number}")
         headers.append(header)
         state = state.select(
-            *(F.col(quote(name)) for name in state.columns if name not in (IS_CURRENT, lookup.header)),
+            *(F.col(quote(name)) for name in state.columns if name not in (IS_CURRENT, EXPIRES, lookup.header)),
             F.unix_micros(f"header{number}.event_timestamp").alias(header.event),
             F.unix_micros(f"header{number}.created_timestamp").alias(header.created),
+            _lapsed(request).alias(header.lapsed),
             *([F.col(IS_CURRENT)] if joined is None else []),
         )
         if joined is None:
@@ -71,16 +99,39 @@ def score(request: ScoreRequest) -> DataFrame:
         else:
             joined = joined.join(state, list(lookup.columns), "left")
     assert joined is not None, "a view that can be scored has an input row"
-    predictor = BatchPredictor(
-        view=view,
-        on_demand={ref.view: node for ref in view.inputs if (node := request.manifest.on_demand_views.get(ref.view))},
+    on_demand = request.manifest.on_demand_views
+    return joined, BatchPredictor(
+        view=request.view,
+        on_demand={ref.view: on_demand[ref.view] for ref in request.view.inputs if ref.view in on_demand},
         stored=stored,
         headers=tuple(headers),
         event_us=to_micros(request.step_end),
         created_us=to_micros(request.created),
+        compares=request.predictions is not None,
         archive=request.archive,
     )
-    return joined.mapInArrow(predictor.__call__, struct_of(_output_fields(view)))
+
+
+def _lapsed(request: ScoreRequest) -> Column:
+    """Say whether the row could be used when the step began, and cannot any more."""
+    if request.since is None:
+        return F.lit(False)
+    expires = F.col(EXPIRES)
+    is_lapsed = (expires >= F.lit(request.since)) & (expires < F.lit(request.step_end))
+    return F.coalesce(is_lapsed, F.lit(False))
+
+
+def _standing(view: PredictionViewNode, rows: DataFrame, at: Column) -> DataFrame:
+    """Give each key's newest prediction up to the step end, if it is not deleted: its digest and event time."""
+    keys = [F.col(quote(key.name)) for key in view.join_keys]
+    said = F.struct(F.col(INPUTS_DIGEST), F.unix_micros(EVENT_TIMESTAMP).alias("event"), F.col(IS_DELETED))
+    newest = F.max_by(said, F.struct(EVENT_TIMESTAMP, CREATED_TIMESTAMP)).alias("newest")
+    stands = rows.where(F.col(EVENT_TIMESTAMP) <= at).groupBy(*keys).agg(newest).where(~F.col(f"newest.{IS_DELETED}"))
+    return stands.select(
+        *keys,
+        F.col(f"newest.{INPUTS_DIGEST}").alias(STANDING_DIGEST),
+        F.col("newest.event").alias(STANDING_EVENT),
+    )
 
 
 def _input_rows(request: ScoreRequest) -> tuple[InputRow, ...]:

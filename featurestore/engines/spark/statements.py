@@ -164,8 +164,8 @@ def _expires(lookup: HistoricalLookup) -> Column:
     event, view, never = F.col(EVENT_TIMESTAMP), lookup.view, F.lit(None).cast("timestamp")
     if lookup.serve_expired:
         return never
-    if isinstance(view, PredictionViewNode):
-        return _plus(event, view.max_age) if view.max_age else never
+    if isinstance(view, PredictionViewNode):  # each done scoring step renews the age of what it leaves as it is
+        return _plus(_held_until(event, lookup.coverage), view.max_age) if view.max_age else never
     if not view.is_aggregate:
         return _plus(event, view.ttl) if view.ttl else never
     life = emptied_expiry(view)
