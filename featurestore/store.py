@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from featurestore.plan.plan import Plan
     from featurestore.runtime.context import RuntimeContext
     from featurestore.runtime.execute import Progress
+    from featurestore.runtime.freshness import ViewFreshness
     from featurestore.runtime.prediction_reports import PredictionReports
     from featurestore.runtime.results import JobResult
     from featurestore.runtime.retrieval_job import RetrievalJob
@@ -143,10 +144,16 @@ class FeatureStore:
         return missing_intervals(self.runtime, view, _bounds(start, end))
 
     def status(self) -> dict[str, Any]:
-        """Give coverage, freshness and the last error of every view, as JSON values."""
+        """Give coverage, freshness, waiting and the last error of every view, as JSON values."""
         from featurestore.runtime.status import project_status
 
         return project_status(self.runtime)
+
+    def freshness(self) -> dict[str, ViewFreshness]:
+        """Say of every view how old its values are, and by how much it misses its objective; nothing is scanned."""
+        from featurestore.runtime.freshness import project_freshness
+
+        return project_freshness(self.runtime)
 
     # Reading
 

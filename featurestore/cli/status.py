@@ -11,8 +11,6 @@ from featurestore.cli.options import open_store
 from featurestore.cli.output import as_json, complain, print_json, print_table, say
 from featurestore.intervals import show_duration
 
-_FRESH = {True: "fresh", False: "late", None: ""}
-
 
 @click.command("status", short_help="Show coverage and freshness of every view.")
 @as_json
@@ -25,7 +23,18 @@ def command(ctx: click.Context, json_output: bool) -> None:
         return
     say(f"project {status['project']}, generation {status['generation']}")
     print_table(
-        ("view", "version", "covered until", "published until", "missing", "rows", "age", "objective"),
+        (
+            "view",
+            "version",
+            "covered until",
+            "published until",
+            "missing",
+            "rows",
+            "newest row",
+            "oldest row",
+            "age",
+            "objective",
+        ),
         [_row(name, view) for name, view in status["views"].items()],
     )
     for name, view in status["views"].items():
@@ -36,7 +45,6 @@ def command(ctx: click.Context, json_output: bool) -> None:
 
 
 def _row(name: str, view: dict[str, Any]) -> tuple[object, ...]:
-    age = view["age_seconds"]
     return (
         name,
         view["version"],
@@ -44,6 +52,18 @@ def _row(name: str, view: dict[str, Any]) -> tuple[object, ...]:
         view["published_until"],
         len(view["missing_intervals"]),
         f"{view['rows']:,}",
-        None if age is None else show_duration(timedelta(seconds=age)),
-        _FRESH[view["fresh"]],
+        *(_duration(view[f"{name}_seconds"]) for name in ("newest_age", "oldest_age", "age")),
+        _objective(view),
     )
+
+
+def _objective(view: dict[str, Any]) -> str:
+    """Say whether the age is within the objective, and by how much it is not."""
+    if view["fresh"] is None:
+        return ""
+    lag = _duration(view["lag_seconds"] or None)
+    return "fresh" if view["fresh"] else f"late by {lag}" if lag else "late"
+
+
+def _duration(seconds: float | None) -> str | None:
+    return None if seconds is None else show_duration(timedelta(seconds=seconds))
