@@ -21,10 +21,7 @@ from featurestore.spec.dtypes import (
     Timestamp,
 )
 
-__all__ = ["UNAVAILABLE", "accepted_types", "default_name", "is_lossless", "output_dtype"]
-
-UNAVAILABLE = frozenset({AggregationFunction.APPROX_COUNT_DISTINCT, AggregationFunction.APPROX_PERCENTILE})
-"""Functions of the vocabulary that this release does not compute."""
+__all__ = ["accepted_types", "default_name", "is_lossless", "output_dtype"]
 
 _INTEGERS = (Int32, Int64)
 _FLOATS = (Float32, Float64)
@@ -43,8 +40,10 @@ def output_dtype(function: AggregationFunction, column: DType | None) -> DType |
     match function:
         case AggregationFunction.COUNT:
             return Int64
-        case AggregationFunction.COUNT_DISTINCT | AggregationFunction.APPROX_COUNT_DISTINCT:
+        case AggregationFunction.COUNT_DISTINCT:
             return None if column is None or isinstance(column, Map) else Int64
+        case AggregationFunction.APPROX_COUNT_DISTINCT:
+            return None if column is None or isinstance(column, Map | Array) else Int64
         case AggregationFunction.SUM:
             if isinstance(column, Decimal):
                 return Decimal(min(38, column.precision + 10), column.scale)
@@ -77,8 +76,10 @@ def accepted_types(function: AggregationFunction) -> str:
             return "number, string, bool, date and timestamp columns"
         case AggregationFunction.HISTOGRAM:
             return "string, integer, bool and date columns"
-        case AggregationFunction.COUNT_DISTINCT | AggregationFunction.APPROX_COUNT_DISTINCT:
+        case AggregationFunction.COUNT_DISTINCT:
             return "columns of any type but map"
+        case AggregationFunction.APPROX_COUNT_DISTINCT:
+            return "columns of any type but map and array"
         case _:
             return "number columns"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from featurestore.compile.aggregates import UNAVAILABLE, accepted_types, default_name, is_lossless, output_dtype
+from featurestore.compile.aggregates import accepted_types, default_name, is_lossless, output_dtype
 from featurestore.compile.report import Report, unknown
 from featurestore.compile.schemas import Schemas, inputs_of
 from featurestore.intervals import show_duration
@@ -54,15 +54,15 @@ def _parameter_problems(item: Aggregation) -> list[str]:
     if item.function not in set(AggregationFunction):
         return [unknown("function", item.function, AggregationFunction)]
     function = AggregationFunction(item.function)
-    if function in UNAVAILABLE:
-        instead = "count_distinct" if function is AggregationFunction.APPROX_COUNT_DISTINCT else "histogram"
-        return [f"{function} is not available in this release; {instead} is the exact function next to it"]
     problems = []
     if function in _WITH_K and (item.k is None or item.k < 1):
         problems.append(f"{function} takes k=, a whole number of at least 1; found k={item.k}")
     if function not in _WITH_K and item.k is not None:
         problems.append(f"{function} takes no k=; found k={item.k}")
-    if item.percentile is not None:
+    if function is AggregationFunction.APPROX_PERCENTILE:
+        if item.percentile is None or not 0 <= item.percentile <= 1:
+            problems.append(f"{function} takes percentile=, a number from 0 to 1; found percentile={item.percentile}")
+    elif item.percentile is not None:
         problems.append(f"{function} takes no percentile=; found percentile={item.percentile}")
     if item.limit is not None and (function not in _WITH_LIMIT or item.limit < 1):
         problems.append(f"limit={item.limit} is not valid; count_distinct and histogram take a limit of at least 1")

@@ -10,8 +10,9 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from featurestore.engines.reference.approximations import approximate_distinct, approximate_percentile
 from featurestore.engines.spark.tiles import hop_micros
-from featurestore.errors import DefinitionError, SchemaMismatch, StateError
+from featurestore.errors import SchemaMismatch, StateError
 from featurestore.ir.nodes import AggregationNode, Aggregations, ViewNode
 from featurestore.ir.schedule import parse_schedule
 from featurestore.spec.dtypes import Array, DType, Float64, Int64, Map, String, Timestamp
@@ -142,6 +143,31 @@ def test_every_exact_function(spark: SparkSession, tmp_path: Path) -> None:
         assert found == (pytest.approx(wanted, rel=1e-15) if isinstance(wanted, float) else wanted), (function, column)
 
 
+def test_approximations_equal_the_reference_and_merge_exactly(spark: SparkSession, tmp_path: Path) -> None:
+    hours = [f"0{1 + number % 6} 0{number % 7}:00" for number in range(6_000)]
+    rows = [
+        event(1, at, number % 4_000, (number % 997 - 400) * 1.7e-3, f"user-{number % 2_500}")
+        for number, at in enumerate(hours)
+    ]
+    items = [
+        aggregation("users", "approx_count_distinct", "s", None, Int64),
+        aggregation("numbers", "approx_count_distinct", "n", None, Int64),
+        aggregation("floats", "approx_count_distinct", "x", None, Int64),
+        aggregation("low", "approx_percentile", "x", None, Float64, percentile=0.1),
+        aggregation("middle", "approx_percentile", "n", None, Float64, percentile=0.5),
+        aggregation("most", "approx_percentile", "x", None, Float64, percentile=1.0),
+    ]
+    (found,) = run(spark, tmp_path, rows, windows(*items), "07", "08")
+    columns = {name: [row[place] for row in rows] for place, name in ((4, "s"), (2, "n"), (3, "x"))}
+    expected = [
+        *(approximate_distinct(columns[name]) for name in ("s", "n", "x")),
+        approximate_percentile(columns["x"], 0.1),
+        approximate_percentile(columns["n"], 0.5),
+        approximate_percentile(columns["x"], 1.0),
+    ]
+    assert list(found[2:]) == [pytest.approx(value, rel=1e-12) for value in expected]
+
+
 def test_an_emptied_key_has_counts_0_and_else_null(spark: SparkSession, tmp_path: Path) -> None:
     kinds: list[tuple[str, Any]] = [
         ("count_distinct", Int64),
@@ -266,9 +292,6 @@ def test_tiles_are_the_greatest_that_fit_windows_and_grid() -> None:
 def test_refused_requests_say_what_is_valid(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(StateError, match="not made of whole steps"):
         run(spark, tmp_path, HISTORY, VIEW, "01", "02 06:00")
-    approximate = windows(aggregation("about", "approx_count_distinct", "n", 1, Int64))
-    with pytest.raises(DefinitionError, match="has no approx_count_distinct; use one of count, sum"):
-        run(spark, tmp_path, HISTORY, approximate, "01", "02")
     truncating = windows(aggregation("average", "mean", "n", 1, Int64))
     with pytest.raises(SchemaMismatch, match="average: mean of 'n' gives double, not int64"):
         run(spark, tmp_path, HISTORY, truncating, "01", "02")

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from featurestore.compile.aggregates import UNAVAILABLE, output_dtype
+from featurestore.compile.aggregates import output_dtype
 from featurestore.engines.reference.feature_rows import Predicates
 from featurestore.intervals import Interval
 from featurestore.ir.nodes import AggregationNode, Aggregations, FieldNode, FileSourceNode, Passthrough, ViewNode
@@ -89,11 +89,12 @@ def _scene(
     """Every function that takes a column, over each of the columns, the windows taken in turn."""
     grid = parse_schedule(schedule)
     items: list[AggregationNode] = []
-    for function in (function for function in AggregationFunction if function not in UNAVAILABLE):
+    for function in AggregationFunction:
         for column in columns:
             dtype = output_dtype(function, COLUMNS[column])
             if dtype is not None:
                 options: dict[str, Any] = {"k": 2 if function in _WITH_K else None, "dtype": dtype}
+                options["percentile"] = 0.5 if function is AggregationFunction.APPROX_PERCENTILE else None
                 options |= {
                     "window": windows[len(items) % len(windows)],
                     "where": where if len(items) % 3 == 1 else None,

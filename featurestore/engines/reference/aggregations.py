@@ -10,6 +10,7 @@ from decimal import Decimal as DecimalValue
 from fractions import Fraction
 from typing import Any, assert_never
 
+from featurestore.engines.reference.approximations import approximate_distinct, approximate_percentile
 from featurestore.engines.reference.values import rank
 from featurestore.ir.nodes import AggregationNode
 from featurestore.spec.aggregation import AggregationFunction
@@ -89,8 +90,11 @@ def _compute(node: AggregationNode, values: list[Any]) -> Any:
             return _most_frequent(node, values)
         case AggregationFunction.HISTOGRAM:
             return {_text(found[-1]): len(found) for found in _occurrences(node, values).values()}
-        case AggregationFunction.APPROX_COUNT_DISTINCT | AggregationFunction.APPROX_PERCENTILE:
-            raise ValueError(f"feature {node.name!r}: {node.function} is refused by compile, so nothing computes it")
+        case AggregationFunction.APPROX_COUNT_DISTINCT:
+            return approximate_distinct(values)
+        case AggregationFunction.APPROX_PERCENTILE:
+            assert node.percentile is not None, "compile asks for it"
+            return approximate_percentile(values, node.percentile)
         case _:
             assert_never(node.function)
 

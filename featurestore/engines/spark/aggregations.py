@@ -9,19 +9,32 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from featurestore.errors import DefinitionError, Problem
+from featurestore.engines.spark.approximations import (
+    distinct_cell,
+    estimate_distinct,
+    percentile_of,
+    quantile_cell,
+)
 from featurestore.ir.nodes import AggregationNode
 from featurestore.spec.aggregation import AggregationFunction as Function
 
-__all__ = ["AT", "TILE", "VALUE_FUNCTIONS", "Lowering", "lower", "lower_values"]
+__all__ = ["AT", "TILE", "VALUE_FUNCTIONS", "Lowering", "cell", "lower", "lower_values"]
 
 AT = "__at"
 """Event column: struct of (event time, created time), the order of events before value."""
 TILE = "__tile"
 """Start of the tile, in microseconds since the epoch."""
 
-VALUE_FUNCTIONS = frozenset({Function.COUNT_DISTINCT, Function.TOP_K, Function.HISTOGRAM})
-"""Functions over how often each value occurs: their tiles have one row for each value (see ``lower_values``)."""
+VALUE_FUNCTIONS = frozenset(
+    {
+        Function.COUNT_DISTINCT,
+        Function.TOP_K,
+        Function.HISTOGRAM,
+        Function.APPROX_COUNT_DISTINCT,
+        Function.APPROX_PERCENTILE,
+    }
+)
+"""Functions over how often each value, or cell, occurs: their tiles have one row for each (see ``lower_values``)."""
 
 _LOW_BITS = 0xFFFF_FFFF
 _FLOATS = (T.FloatType, T.DoubleType)
@@ -67,14 +80,14 @@ def lower(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
         case Function.LAST_K:
             return _nearest(item, value, ascending=False)
         case _:
-            raise DefinitionError([_unsupported(item)])
+            raise AssertionError(f"{item.function} is lowered by lower_values()")
 
 
 def lower_values(item: AggregationNode, value: Column, count: Column, last: Column) -> Column:
     """Lower a function of ``VALUE_FUNCTIONS`` to an aggregate over one row per distinct value in the window.
 
-    ``count`` is how often the value occurs there (null: not at all), ``last`` when it was last seen. The memory is
-    one entry per distinct value of a key, except for count_distinct.
+    ``value`` is what ``cell`` made of the input, ``count`` how often it occurs there (null: not at all), ``last`` when
+    it was last seen. The memory is one entry per distinct value of a key, except for count_distinct.
     """
     match item.function:
         case Function.COUNT_DISTINCT:
@@ -87,17 +100,24 @@ def lower_values(item: AggregationNode, value: Column, count: Column, last: Colu
             pair = F.struct(value.cast("string").alias("key"), count.alias("value"))
             entries = F.sort_array(F.collect_list(F.when(count.isNotNull(), pair)))
             return _limited(item, F.count(count), F.when(F.size(entries) > 0, F.map_from_entries(entries)))
+        case Function.APPROX_COUNT_DISTINCT:
+            return estimate_distinct(value, count)
+        case Function.APPROX_PERCENTILE:
+            assert item.percentile is not None, "compile asks for it"
+            return percentile_of(value, count, item.percentile)
         case _:
-            raise DefinitionError([_unsupported(item)])
+            raise AssertionError(f"{item.function} is lowered by lower()")
 
 
-def _unsupported(item: AggregationNode) -> Problem:
-    valid = ", ".join(function for function in Function if not function.startswith("approx_"))
-    return Problem(
-        location="aggregations",
-        object=item.name,
-        message=f"the Spark engine has no {item.function}; use one of {valid}",
-    )
+def cell(function: Function, value: str, kind: T.DataType) -> Column:
+    """Give what a function of ``VALUE_FUNCTIONS`` counts for an input of Spark type ``kind``; null for null."""
+    match function:
+        case Function.APPROX_COUNT_DISTINCT:
+            return distinct_cell(F.col(value), kind)
+        case Function.APPROX_PERCENTILE:
+            return quantile_cell(F.col(value))
+        case _:
+            return F.col(value)
 
 
 def _counted(value: str) -> Lowering:

@@ -12,9 +12,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from featurestore.engines.spark.aggregations import AT, TILE, VALUE_FUNCTIONS, Lowering, lower
+from featurestore.engines.spark.aggregations import AT, TILE, VALUE_FUNCTIONS, Lowering, cell, lower
 from featurestore.ir.nodes import AggregationNode, Aggregations, ViewNode
 from featurestore.ir.schedule import CronSchedule, PeriodSchedule, ScheduleNode
+from featurestore.spec.aggregation import AggregationFunction as Function
 
 __all__ = ["COUNT", "LAST", "VALUE", "Events", "build_tiles", "build_value_tiles", "hop_micros", "read_events"]
 
@@ -36,6 +37,15 @@ class Events:
 
     def value_of(self, item: AggregationNode) -> str:
         return self.inputs[item.column, item.where]
+
+    def counted(self, item: AggregationNode) -> tuple[str, str]:
+        """Name what a function of ``VALUE_FUNCTIONS`` counts: functions with one name share their tiles."""
+        own_cells = item.function in (Function.APPROX_COUNT_DISTINCT, Function.APPROX_PERCENTILE)
+        return self.value_of(item), item.function if own_cells else "value"
+
+    def cell(self, item: AggregationNode) -> Column:
+        value = self.value_of(item)
+        return cell(item.function, value, self.rows.schema[value].dataType)
 
     def lowering(self, item: AggregationNode) -> Lowering:
         value = self.value_of(item)
@@ -111,10 +121,11 @@ def build_tiles(events: Events, items: Sequence[AggregationNode]) -> DataFrame:
     return rows.groupBy(*group).agg(*tiles) if tiles else rows.select(*group).distinct()
 
 
-def build_value_tiles(events: Events, value: str) -> DataFrame:
-    """Count each value of one input: keys, TILE, VALUE, COUNT, LAST. The counts need no order."""
+def build_value_tiles(events: Events, value: Column) -> DataFrame:
+    """Count each value, or cell, of one input: keys, TILE, VALUE, COUNT, LAST. The counts need no order."""
     return (
-        events.rows.where(F.col(value).isNotNull())
-        .groupBy(*events.keys, TILE, F.col(value).alias(VALUE))
+        events.rows.withColumn(VALUE, value)
+        .where(F.col(VALUE).isNotNull())
+        .groupBy(*events.keys, TILE, VALUE)
         .agg(F.count(F.lit(1)).alias(COUNT), F.max(AT).alias(LAST))
     )

@@ -26,7 +26,7 @@ __all__ = ["Steps", "changed_rows"]
 START, END, PRESENT = "__start", "__end", "__present"
 _STEP = (START, END)
 _MICROSECOND = timedelta(microseconds=1)
-_COUNTS = (Function.COUNT, Function.COUNT_DISTINCT)
+_COUNTS = (Function.COUNT, Function.COUNT_DISTINCT, Function.APPROX_COUNT_DISTINCT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,11 @@ def changed_rows(events: Events, items: Sequence[AggregationNode], steps: Steps)
     """
     keys = list(events.keys)
     values = _window_values(events, items, steps)
-    for value in dict.fromkeys(events.value_of(item) for item in items if item.function in VALUE_FUNCTIONS):
-        own = [item for item in items if item.function in VALUE_FUNCTIONS and events.value_of(item) == value]
-        values = values.join(_value_windows(events, value, own, items, steps), [*keys, *_STEP], "left")
+    sharing: dict[tuple[str, str], list[AggregationNode]] = {}
+    for item in (item for item in items if item.function in VALUE_FUNCTIONS):
+        sharing.setdefault(events.counted(item), []).append(item)
+    for own in sharing.values():
+        values = values.join(_value_windows(events, own, items, steps), [*keys, *_STEP], "left")
     features = {item.name: _feature(values, item) for item in items}
     values = values.select(*keys, *_STEP, PRESENT, *(column.alias(name) for name, column in features.items()))
     state = F.struct(END, PRESENT, *features)
@@ -125,10 +127,10 @@ def _window_values(events: Events, items: Sequence[AggregationNode], steps: Step
 
 
 def _value_windows(
-    events: Events, value: str, own: Sequence[AggregationNode], items: Sequence[AggregationNode], steps: Steps
+    events: Events, own: Sequence[AggregationNode], items: Sequence[AggregationNode], steps: Steps
 ) -> DataFrame:
     """Give the functions of one input's value counts: keys, step, and a column for each of ``own``."""
-    placed = _at_steps(build_value_tiles(events, value), events.keys, items, steps)
+    placed = _at_steps(build_value_tiles(events, events.cell(own[0])), events.keys, items, steps)
     windows: Mapping[timedelta | None, str] = {item.window: "" for item in own}
     windows = {window: str(number) for number, window in enumerate(windows)}
     counted = placed.groupBy(*events.keys, *_STEP, VALUE).agg(

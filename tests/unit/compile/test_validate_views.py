@@ -141,12 +141,12 @@ def test_a_mistake_in_a_view_is_told(overrides: dict[str, Any], message: str) ->
             "window=datetime.timedelta(seconds=90) is not",
         ),
         (
-            {"function": "approx_count_distinct", "column": "page"},
-            "approx_count_distinct is not available in this release",
+            {"function": "approx_percentile", "column": "clicked"},
+            "percentile=, a number from 0 to 1; found percentile=None",
         ),
         (
-            {"function": "approx_percentile", "column": "clicked", "percentile": 0.5},
-            "approx_percentile is not available in this",
+            {"function": "approx_percentile", "column": "clicked", "percentile": 50},
+            "approx_percentile takes percentile=, a number from 0 to 1; found percentile=50",
         ),
         ({"function": "sum", "column": "clicked", "dtype": Float32}, "dtype=float32 does not hold every int64"),
         ({"function": "count", "where": " "}, "where= is empty"),

@@ -1,4 +1,4 @@
-"""Every aggregation function is complete, or refused by name."""
+"""Every aggregation function is complete: types, oracle, Spark and docs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from featurestore.compile.aggregates import UNAVAILABLE, output_dtype
+from featurestore.compile.aggregates import output_dtype
 from featurestore.engines.reference.aggregations import WindowRow, aggregate
-from featurestore.engines.spark.aggregations import VALUE_FUNCTIONS, lower, lower_values
-from featurestore.errors import DefinitionError
+from featurestore.engines.spark.aggregations import VALUE_FUNCTIONS, cell, lower, lower_values
 from featurestore.intervals import EPOCH
 from featurestore.ir.nodes import AggregationNode
 from featurestore.spec.aggregation import AggregationFunction
@@ -22,38 +21,25 @@ DOCS = Path(__file__).parents[3] / "docs" / "aggregations.md"
 def node(function: AggregationFunction) -> AggregationNode:
     dtype = output_dtype(function, Int64)
     assert dtype is not None, f"compile/aggregates.py has no output type for {function}"
-    return AggregationNode(name="f", function=function, column="n", window=None, k=1, dtype=dtype)
+    return AggregationNode(name="f", function=function, column="n", window=None, k=1, percentile=0.5, dtype=dtype)
 
 
-@pytest.mark.parametrize("function", [function for function in AggregationFunction if function not in UNAVAILABLE])
-def test_an_accepted_function_is_computed_by_the_oracle(function: AggregationFunction) -> None:
+@pytest.mark.parametrize("function", AggregationFunction)
+def test_a_function_is_computed_by_the_oracle(function: AggregationFunction) -> None:
     assert aggregate(node(function), [WindowRow(timestamp=EPOCH, created=None, value=7)] * 2) is not None
 
 
 @pytest.mark.spark
 @pytest.mark.parametrize("function", AggregationFunction)
-def test_an_accepted_function_has_a_spark_lowering_and_a_refused_one_has_none(
-    spark: object, function: AggregationFunction
-) -> None:
+def test_a_function_has_a_spark_lowering(spark: object, function: AggregationFunction) -> None:
     from pyspark.sql import functions as F
     from pyspark.sql import types as T
 
-    def lowered() -> object:
-        if function in VALUE_FUNCTIONS:
-            return lower_values(node(function), F.col("n"), F.col("count"), F.col("last"))
-        return lower(node(function), "n", T.LongType()).merge(F.lit(True))
-
-    if function in UNAVAILABLE:
-        with pytest.raises(DefinitionError, match=f"has no {function}"):
-            lowered()
+    if function in VALUE_FUNCTIONS:
+        counted = cell(function, "n", T.LongType())
+        lower_values(node(function), counted, F.col("count"), F.col("last"))
     else:
-        lowered()
-
-
-@pytest.mark.parametrize("function", sorted(UNAVAILABLE))
-def test_a_refused_function_is_refused_by_the_oracle_too(function: AggregationFunction) -> None:
-    with pytest.raises(ValueError, match=f"{function} is refused by compile"):
-        aggregate(node(function), [WindowRow(timestamp=EPOCH, created=None, value=7)])
+        lower(node(function), "n", T.LongType()).merge(F.lit(True))
 
 
 def test_every_function_is_defined_in_the_docs() -> None:
