@@ -1,4 +1,4 @@
-"""The prediction: will the carrier's next flight on a route arrive more than 15 minutes late?"""
+"""The predictions: will a carrier's next flight on a route arrive more than 15 minutes late, and how long it flies."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from definitions.flights.features import (
     weather,
 )
 from definitions.flights.replay import first_step
-from featurestore import Expectation, FeatureService, Field, Model, PredictionView
-from featurestore.types import Float64
+from featurestore import Expectation, FeatureService, Field, Model, PredictionView, RequestSource
+from featurestore.types import Float64, Int64
 
 late_arrival_inputs = FeatureService(
     name="late_arrival_inputs",
@@ -51,6 +51,18 @@ late_arrival = PredictionView(
     ],
     owner="flight-operations",
     description="Probability that the next flight arrives more than 15 minutes late.",
+)
+
+flight_time = PredictionView(
+    name="flight_time",
+    entities=[],
+    request=RequestSource(name="leg", schema=[Field(name="distance", dtype=Int64)]),
+    model=Model(name="flight_time", version="1", load="definitions.flights.model:load_flight_time"),
+    outputs=[Field(name="air_minutes", dtype=Float64)],
+    max_age=timedelta(days=30),
+    on_stale="infer",
+    owner="flight-operations",
+    description="Minutes in the air by distance alone: inferred when first asked for, cached by the request.",
 )
 
 departure_board = FeatureService(

@@ -13,7 +13,7 @@ from tests.docs.test_snippets import PAGES, ROOT
 from tests.support.markdown import heading_anchors, links
 
 ALL_PAGES = [*PAGES, *sorted((ROOT / "docs" / "adr").glob("*.md")), ROOT / "CHANGELOG.md"]
-FOLDERS = "featurestore|definitions|jobs|dags|spark_conf|tests|docs|scripts"
+FOLDERS = "featurestore|definitions|examples|jobs|dags|spark_conf|tests|docs|scripts"
 NAMED_PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 MESSAGE = re.compile(r"^### `(.+)`$", re.MULTILINE)
 

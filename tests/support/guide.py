@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import write_deltalake
+from redis import Redis
 
 from definitions.flights.feed import FLIGHTS, PLANES, WEATHER
 from featurestore import FeatureStore
@@ -26,7 +27,7 @@ from featurestore.ir.nodes import ViewNode
 from featurestore.runtime.pointer import point_to
 from tests.support.markdown import read_blocks
 
-__all__ = ["FIRST_DAY", "GuideProject", "make_flights", "make_shop", "midnight"]
+__all__ = ["FIRST_DAY", "GuideProject", "make_flights", "make_shop", "make_web", "midnight", "serve_web"]
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,8 +48,9 @@ class GuideProject:
         with FeatureStore(self.root) as store:
             store.apply()
 
-    def serve(self, view: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Put rows into Redis as a publication up to last midnight does; a row is keys and features."""
+    def serve(self, view: str, rows: Sequence[Mapping[str, Any]], at: datetime | None = None) -> None:
+        """Put rows into Redis as a publication up to ``at`` (last midnight) does; a row is keys and features."""
+        until = at or midnight()
         with FeatureStore(self.root) as store:
             context = store.runtime
             node = context.manifest.stored_view(view)
@@ -60,12 +62,12 @@ class GuideProject:
             ).encode({key.name: [row[key.name] for row in rows] for key in node.join_keys})
             fields = stored_features(node)
             table = pa.table({f.name: [row.get(f.name) for row in rows] for f in fields}, schema=arrow_schema(fields))
-            at = np.full(len(rows), to_micros(midnight()))
+            event_us = np.full(len(rows), to_micros(until))
             values = RowCodec(fields).encode(
-                table, event_us=at, created_us=at, holds=np.full(len(rows), node.is_aggregate)
+                table, event_us=event_us, created_us=event_us, holds=np.full(len(rows), node.is_aggregate)
             )
             context.online.write_if_newer([(key, value) for key, value in zip(keys, values, strict=True) if key])
-            point_to(context, node, Interval(node.start or FIRST_DAY, midnight()))
+            point_to(context, node, Interval(node.start or FIRST_DAY, until))
 
     def land_clicks(self, start: datetime, *, days: int) -> None:
         """Write the clicks of users 1 and 2: one a day, on even days with a click."""
@@ -117,6 +119,32 @@ def make_shop(root: Path) -> GuideProject:
     )
     project.serve("account", [{"user_id": 1, "plan": "pro", "interests": []}, {"user_id": 3, "plan": None}])
     return project
+
+
+def make_web(root: Path) -> GuideProject:
+    """Copy the web example, its stale predictions left to clients."""
+    shutil.copytree(ROOT / "definitions" / "web", root / "definitions" / "web")
+    (root / "definitions" / "__init__.py").touch()
+    features = root / "definitions" / "web" / "features.py"
+    text = features.read_text(encoding="utf-8")
+    assert 'on_stale="infer"' in text
+    features.write_text(text.replace('on_stale="infer"', 'on_stale="null"'), encoding="utf-8")
+    (root / "feature_store.yaml").write_text(
+        "project: web\ndefinitions: definitions.web\nregistry: sqlite:///.featurestore/registry.db\n"
+        "offline_store: {type: delta, path: .featurestore/offline}\nonline_store: {type: redis}\n",
+        encoding="utf-8",
+    )
+    return GuideProject(root=root)
+
+
+def serve_web(project: GuideProject) -> None:
+    """Empty the project's Redis, apply, and serve user 1's features of last midnight."""
+    project.redis.start()
+    with Redis.from_url(project.redis.url) as redis:
+        redis.flushall()
+    project.apply()
+    user = {"user_id": 1, "click_through_rate": 0.4, "number_of_clicks": 14, "average_page_duration": 30.0}
+    project.serve("user_data", [user])
 
 
 def make_flights(root: Path) -> GuideProject:
