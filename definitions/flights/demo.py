@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from definitions.flights.feed import land
+from definitions.flights.lookups import look_between_steps, repairs_table
 from definitions.flights.replay import DATA_FOLDER, open_replay
 from featurestore import FeatureStore
 from featurestore.cli.services import airflow_server, create_pool, redis_server
@@ -99,7 +100,9 @@ def _demo(store: FeatureStore, repo: Path, started: ExitStack) -> None:
         with _phase("stop Airflow", phases):
             server.stop()
     with _phase("look up", phases):
-        _look_up(store)
+        flight = _look_up(store)
+    with _phase("look up between two steps", phases):
+        console.print(repairs_table(look_between_steps(store, flight)))
     _summary(store, phases, runs)
 
 
@@ -180,8 +183,11 @@ def _failure(api: AirflowApi, run: DagRun, server: AirflowServer) -> str:
     return "\n".join(lines)
 
 
-def _look_up(store: FeatureStore) -> None:
-    """Ask for real flights of the last landed day: features, on-demand features and a prediction in one call."""
+def _look_up(store: FeatureStore) -> dict[str, str]:
+    """Ask for real flights of the last landed day: features, on-demand features and a prediction in one call.
+
+    Gives the first flight's carrier, origin and destination.
+    """
     flights = DeltaTable(store.settings.absolute(f"{DATA_FOLDER}/flights")).to_pandas(
         columns=["carrier", "origin", "dest", "tailnum", "event_timestamp"]
     )
@@ -216,6 +222,7 @@ def _look_up(store: FeatureStore) -> None:
         f"{len(rows)} rows x {len(values) - 4} values in one round trip to Redis: {warm * 1000:.1f} ms "
         f"({cold * 1000:.0f} ms the first time); statuses {', '.join(statuses)}"
     )
+    return {name: str(rows[0][name]) for name in ("carrier", "origin", "dest")}
 
 
 def _summary(store: FeatureStore, phases: dict[str, float], runs: dict[str, list[DagRun]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from definitions.flights.lookups import look_between_steps, repairs_table
 from definitions.flights.model import load
 from examples.inference import cached, feast_centric, inference_centric, no_features, online_features, precomputed
 from examples.inference.servers import inference_service, model_server, serving
@@ -73,6 +74,17 @@ def test_an_inference_service_looks_up_and_answers(flights: FeatureStore, flight
     assert [answer["status"] for answer in answers] == ["LIVE", "CACHED"]
     assert answers[0]["probability_late"] == online_features.predict(flights, load(), [flight])[0]
     assert answers[0]["model_version"] == "1"
+
+
+def test_the_demo_shows_what_becomes_of_predictions_between_steps(flights: FeatureStore, flight: Flight) -> None:
+    cached.produce(flights, flight, 0.25)
+    found = look_between_steps(flights, flight, clock=lambda: 3.0)
+    assert [looked.status for looked in found] == ["CACHED", "LIVE", "CACHED", "LIVE", "CACHED"]
+    first, stale, again, missing, cached_since = (looked.probability for looked in found)
+    assert first == 0.25 != stale == again
+    assert missing == cached_since is not None
+    assert found[3].flight["dest"] == "GRU"
+    assert repairs_table(found).row_count == 5
 
 
 @pytest.mark.parametrize(
