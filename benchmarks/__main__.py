@@ -29,11 +29,12 @@ def main() -> None:
     parser.add_argument("--without-feast", action="store_true", help="measure what needs no rival")
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
+    chosen.results.mkdir(parents=True, exist_ok=True)
     for group in chosen.rows:
         start = time.monotonic()
         with (
             tempfile.TemporaryDirectory(prefix="bench-") as folder,
-            Arena(Path(folder), SIZES[chosen.size], with_feast=not chosen.without_feast) as arena,
+            Arena(Path(folder), SIZES[chosen.size], with_feast=not chosen.without_feast, plots=chosen.results) as arena,
         ):
             figures = list(ROWS[group](arena))
             redis = arena.redis.version
@@ -43,7 +44,6 @@ def main() -> None:
 
 def keep(folder: Path, size: str, group: str, figures: list[Figure], redis: str) -> None:
     """Put a group's figures into ``<size>.json``, and write all groups there as ``<size>.md``."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{size}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept[group] = {

@@ -73,12 +73,16 @@ SIZES = {
 
 
 class Arena:
-    """One run. Contestants start when they are first asked for; ``with_feast`` False leaves the rival out."""
+    """One run. Contestants start when they are first asked for; ``with_feast`` False leaves the rival out.
 
-    def __init__(self, folder: Path, size: Size, *, with_feast: bool = True) -> None:
+    Plots go to the folder ``plots``, if there is one.
+    """
+
+    def __init__(self, folder: Path, size: Size, *, with_feast: bool = True, plots: Path | None = None) -> None:
         self.folder = folder
         self.size = size
         self.with_feast = with_feast
+        self.plots = plots
         self._stack = ExitStack()
         self._loaded: set[tuple[str, str]] = set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from benchmarks.data import VIEWS, ViewShape, view_table
+from benchmarks.ours.bench_models.mean import CALLS
 from featurestore import Entity, FeatureStore, FeatureView, Field, FileSource, Model, PredictionView
+from featurestore.embedded.spark_profile import packaged_spark_conf
 from featurestore.types import Float32, Float64, Int64
 
-__all__ = ["DAY", "USER", "first_day", "make_project", "open_project", "prediction_view", "stored_view"]
+__all__ = [
+    "DAY",
+    "USER",
+    "first_day",
+    "make_project",
+    "model_calls",
+    "open_project",
+    "prediction_view",
+    "stored_view",
+]
 
 USER = Entity(name="user", join_keys=["user_id"], dtypes=[Int64])
 DAY = timedelta(days=1)
@@ -54,12 +66,34 @@ def prediction_view(
     )
 
 
+def _count_model_calls(folder: Path) -> None:
+    """Have calls of the model counted from now on, by all processes that this one starts too."""
+    os.environ.setdefault(CALLS, str(folder / "model_calls"))
+
+
+def model_calls() -> int:
+    """Count how often a model ran in this process."""
+    path = Path(os.environ[CALLS])
+    return path.read_text(encoding="utf-8").split().count(str(os.getpid())) if path.exists() else 0
+
+
+def _write_profile(folder: Path) -> None:
+    """Write the local profile without its line for jobs of a minute: what runs long is compiled in full."""
+    folder.mkdir(exist_ok=True)
+    lines = (packaged_spark_conf() / "local.conf").read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(line for line in lines if "defaultJavaOptions" not in line)
+    (folder / "bench.conf").write_text(text, encoding="utf-8")
+
+
 def open_project(folder: Path, name: str, redis_url: str, objects: Sequence[object]) -> FeatureStore:
     """Open a project in ``folder`` and apply the definitions."""
+    _count_model_calls(folder)
     shutil.copytree(_MODELS, folder / "bench_models", dirs_exist_ok=True)
+    _write_profile(folder / "spark_conf")
     config = {
         "project": name,
         "definitions": "bench_models",
+        "spark": {"profile": "bench"},
         "online_store": {"type": "redis", "connection_string": redis_url},
     }
     store = FeatureStore(folder, config)

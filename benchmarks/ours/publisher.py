@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
 from benchmarks.data import VIEWS, view_table
-from benchmarks.ours.project import DAY, first_day, open_project, prediction_view, stored_view
+from benchmarks.ours.project import DAY, first_day, model_calls, open_project, prediction_view, stored_view
+from benchmarks.priority import give_way
 from benchmarks.protocol import serve
 from featurestore import FeatureStore
+from featurestore.ir.columns import table_location
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _VIEW = VIEWS["ten"]
 _SCORE = f"{_VIEW.name}_score"
@@ -40,6 +45,7 @@ def _config(store: FeatureStore) -> dict[str, Any]:
     return {
         "project": settings.project,
         "definitions": settings.definitions,
+        "spark": {"profile": settings.spark_profile},
         "online_store": {"type": "redis", "connection_string": settings.redis_url},
     }
 
@@ -62,12 +68,48 @@ def publish() -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, **result["views"][_VIEW.name]["published"]}
 
 
+def score(day: int) -> dict[str, Any]:
+    """Score a day's features; give the seconds of computing and committing, publication left out."""
+    start = first_day() + day * DAY
+    result = _opened[-1].materialize(start, start + DAY, [_SCORE]).to_dict()["views"][_SCORE]
+    [interval] = result["intervals"]
+    return {"seconds": sum(interval["seconds"].values()), "rows": interval["rows"]}
+
+
+def score_plainly(day: int) -> dict[str, Any]:
+    """Do what a script would: the model in a ``pandas_udf`` over the day's rows, written as a Delta table."""
+    from pyspark.sql import functions as F
+
+    store = _opened[-1]
+    spark, view = store.runtime.spark, store.manifest.stored_view(_VIEW.name)
+    started = time.perf_counter()
+    begin = first_day() + day * DAY
+    rows = spark.read.format("delta").load(f"{store.settings.offline_root}/{table_location(view)}")
+    rows = rows.where((F.col("event_timestamp") >= begin) & (F.col("event_timestamp") < begin + DAY))
+    score = F.pandas_udf(_mean_of, "double")(*_VIEW.columns)
+    path = f"{store.settings.repo}/plain/{day}"
+    rows.select("user_id", "event_timestamp", score.alias("score")).write.format("delta").save(path)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "rows": spark.read.format("delta").load(path).count()}
+
+
+def _mean_of(*columns: pd.Series) -> pd.Series:
+    import numpy as np
+    import pandas as pd
+
+    return pd.Series(np.mean([column.to_numpy() for column in columns], axis=0))
+
+
+def step_aside() -> int:
+    """Give way to lookups and Redis, as a publisher on other machines would."""
+    return give_way(os.getpid())
+
+
 def live_calls(users: int) -> dict[str, Any]:
     """Look all users' scores up; give the calls of the model in this process, and the answers' statuses."""
     response = _opened[-1].get_online_features([f"{_SCORE}:score"], {"user_id": list(range(1, users + 1))})
     statuses = Counter(str(answer.status) for answer in response.predictions[_SCORE])
-    model = sys.modules.get("bench_models.mean")
-    return {"calls": len(model.calls) if model is not None else 0, "statuses": statuses}
+    return {"calls": model_calls(), "statuses": statuses}
 
 
 def close() -> None:
@@ -76,5 +118,7 @@ def close() -> None:
         _opened.pop().close()
 
 
+VERBS = (open_store, materialize, publish, score, score_plainly, step_aside, live_calls, close)
+
 if __name__ == "__main__":
-    serve({verb.__name__: verb for verb in (open_store, materialize, publish, live_calls, close)})
+    serve({verb.__name__: verb for verb in VERBS})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from redis import Redis
 
 from benchmarks.data import CASES, VIEWS, draw_users, view_table
 from benchmarks.lookup_floor import LookupFloor
-from benchmarks.ours.project import make_project
+from benchmarks.ours.project import make_project, model_calls
 from benchmarks.protocol import serve
 from benchmarks.timing import time_calls
 from featurestore import FeatureStore
@@ -61,11 +60,6 @@ def answer(case: str, users: list[int]) -> dict[str, Any]:
 def predict_all(ref: str, users: int) -> None:
     """Have every user's prediction made and kept."""
     _store().get_online_features([ref], {"user_id": list(range(1, users + 1))}, deadline=60).to_dict()
-
-
-def model_calls() -> int:
-    """Count how often a model ran in this process."""
-    return len(sys.modules["bench_models.mean"].calls)
 
 
 def open_floor(case: str, url: str, users: int) -> None:

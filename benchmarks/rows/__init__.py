@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.arena import Arena
 from benchmarks.figures import Figure
-from benchmarks.rows import cold_start, lookups, memory, predictions, publication
+from benchmarks.rows import cold_start, lookups, memory, predictions, publication, repairs, scoring, traffic
 
 __all__ = ["ROWS"]
 
@@ -16,4 +16,7 @@ ROWS: dict[str, Callable[[Arena], Iterator[Figure]]] = {
     "publication": publication.measure,
     "memory": memory.measure,
     "cold_start": cold_start.measure,
+    "repairs": repairs.measure,
+    "traffic": traffic.measure,
+    "scoring": scoring.measure,
 }

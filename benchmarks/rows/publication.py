@@ -73,10 +73,11 @@ def _feast_seconds(arena: Arena) -> float:
 
 
 def _latency(arena: Arena, publisher: Contestant, redis: Redis) -> Iterator[Figure]:
-    """Look up without a pause, first alone and then while a full publication runs."""
+    """Look up without a pause, first alone and then while a full publication runs, as if on other machines."""
     arena.ours.call("load", view=_VIEW.name, users=arena.size.users)
     looking: dict[str, Any] = {"case": _CASE.name, "users": arena.size.users, "seconds": arena.size.turn_seconds}
     arena.ours.call("lookup", turn=0, **looking)
+    publisher.call("step_aside")
     idle: list[int] = []
     for turn in range(arena.size.rounds):
         idle += arena.ours.call("lookup", turn=turn, **looking)

@@ -8,19 +8,23 @@ import pytest
 
 from benchmarks.arena import SIZES, Arena
 from benchmarks.figures import Figure, Goal, at_least, at_most, markdown
-from benchmarks.rows import lookups, memory, predictions
+from benchmarks.rows import lookups, memory, predictions, repairs, traffic
 
 pytestmark = pytest.mark.redis
 
 
-def test_lookups_predictions_and_memory_are_measured_without_a_rival(tmp_path: Path) -> None:
-    with Arena(tmp_path, SIZES["tiny"], with_feast=False) as arena:
-        figures = [figure for group in (lookups, predictions, memory) for figure in group.measure(arena)]
+def test_all_that_needs_neither_spark_nor_a_rival_is_measured(tmp_path: Path) -> None:
+    with Arena(tmp_path, SIZES["tiny"], with_feast=False, plots=tmp_path) as arena:
+        figures = [
+            figure for group in (lookups, predictions, memory, repairs, traffic) for figure in group.measure(arena)
+        ]
     by_name = {(figure.name, figure.rival): figure for figure in figures}
     assert by_name["lookup 100x50, p50", "floor"].must == 1.5
     assert by_name["lookup 1x10 with a cached prediction, p50", "without"].theirs > 0
     assert by_name["bytes per entity, 50 float32", "Feast"].ours < 400
-    assert all(figure.ours > 0 for figure in figures)
+    assert by_name["answers CACHED beyond max_age", ""].ours == 0
+    assert (tmp_path / "traffic.png").stat().st_size > 10_000
+    assert all(figure.ours > 0 or not figure.rival for figure in figures)
     assert markdown(figures).count("\n") == len(figures) + 2
 
 

@@ -1,8 +1,10 @@
-"""A model that costs nothing, and counts its calls: what is measured is all around it."""
+"""A model that costs next to nothing, and counts its calls: what is measured is all around it."""
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,10 +12,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["MeanModel", "calls", "load", "load_slow"]
+__all__ = ["CALLS", "MeanModel", "load", "load_slow"]
 
-calls: list[int] = []
-"""Rows of each call in this process."""
+CALLS = "BENCHMARK_MODEL_CALLS"
+"""The environment variable that names a file which gets a line with the process' number for each call."""
 
 
 class MeanModel:
@@ -26,7 +28,9 @@ class MeanModel:
         import numpy as np
 
         columns = [np.asarray(column, dtype=np.float64) for column in inputs.values()]
-        calls.append(len(columns[0]))
+        if path := os.environ.get(CALLS):
+            with Path(path).open("a", encoding="utf-8") as log:
+                log.write(f"{os.getpid()}\n")
         if self._seconds:
             time.sleep(self._seconds)
         return {"score": np.mean(columns, axis=0)}
