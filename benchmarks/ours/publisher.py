@@ -7,8 +7,10 @@ import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
 from benchmarks.data import VIEWS, view_table
@@ -17,9 +19,6 @@ from benchmarks.priority import give_way
 from benchmarks.protocol import serve
 from featurestore import FeatureStore
 from featurestore.ir.columns import table_location
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _VIEW = VIEWS["ten"]
 _SCORE = f"{_VIEW.name}_score"
@@ -86,18 +85,15 @@ def score_plainly(day: int) -> dict[str, Any]:
     begin = first_day() + day * DAY
     rows = spark.read.format("delta").load(f"{store.settings.offline_root}/{table_location(view)}")
     rows = rows.where((F.col("event_timestamp") >= begin) & (F.col("event_timestamp") < begin + DAY))
-    score = F.pandas_udf(_mean_of, "double")(*_VIEW.columns)
+    score = F.pandas_udf(_mean_of, "double")(F.struct(*_VIEW.columns))
     path = f"{store.settings.repo}/plain/{day}"
     rows.select("user_id", "event_timestamp", score.alias("score")).write.format("delta").save(path)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "rows": spark.read.format("delta").load(path).count()}
 
 
-def _mean_of(*columns: pd.Series) -> pd.Series:
-    import numpy as np
-    import pandas as pd
-
-    return pd.Series(np.mean([column.to_numpy() for column in columns], axis=0))
+def _mean_of(rows: pd.DataFrame) -> pd.Series:
+    return pd.Series(np.mean(rows.to_numpy(), axis=1))
 
 
 def step_aside() -> int:
