@@ -15,6 +15,7 @@ from featurestore.errors import SettingsError
 __all__ = [
     "CONFIG_FILE",
     "OrchestrationSettings",
+    "PublishSettings",
     "Settings",
     "environment",
     "load_settings",
@@ -46,6 +47,25 @@ class OrchestrationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSettings:
+    """How rows get into the online store.
+
+    ``rows_per_second`` bounds each view's publication, all executors together (None: no bound); ``views`` has other
+    rates by view. After a publication ``sample_keys`` keys that it did not send are looked at. ``warm_versions`` older
+    versions of a view stay online for a rollback.
+    """
+
+    rows_per_second: int | None = None
+    views: Mapping[str, int] = field(default_factory=dict)
+    sample_keys: int = 200
+    warm_versions: int = 2
+
+    def rate(self, view: str) -> int | None:
+        """Give the rows a second that a view may send."""
+        return self.views.get(view, self.rows_per_second)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """``repo`` is the absolute folder that relative paths count from.
 
@@ -63,6 +83,7 @@ class Settings:
     spark_profile: str = "local"
     auth: Mapping[str, Any] = field(default_factory=lambda: {"type": "no_auth"})
     orchestration: OrchestrationSettings = OrchestrationSettings()
+    publish: PublishSettings = PublishSettings()
     deadline: timedelta = timedelta(seconds=5)
     lookup_metrics: bool = False
     max_future_skew: timedelta = timedelta(minutes=5)
@@ -158,6 +179,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
             "auth",
             "orchestration",
             "lookup",
+            "publish",
         },
         origin,
     )
@@ -187,6 +209,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
         spark_profile=str(spark.get("profile", "local")),
         auth=_section(config.get("auth", {"type": "no_auth"}), origin, "auth"),
         orchestration=_orchestration(config.get("orchestration", {}), origin),
+        publish=_publish(config.get("publish", {}), origin),
         deadline=timedelta(seconds=float(lookup.get("deadline_seconds", 5))),
         lookup_metrics=_flag(lookup.get("metrics", False), f"{origin}: lookup: metrics"),
     )
@@ -201,6 +224,20 @@ def _orchestration(value: object, origin: str) -> OrchestrationSettings:
             valid = type(getattr(defaults, name)).__name__
             raise SettingsError(f"{origin}: orchestration: {name}: found {found!r}; valid is a value of type {valid}")
     return OrchestrationSettings(**section)
+
+
+def _publish(value: object, origin: str) -> PublishSettings:
+    section = _section(value, origin, "publish")
+    _refuse_unknown(section, set(PublishSettings.__slots__), f"{origin}: publish")
+    views = _section(section.get("views", {}), origin, "publish: views")
+    least = {"sample_keys": 0, "warm_versions": 0}
+    numbers = {name: found for name, found in section.items() if name != "views"}
+    for name, found in {**numbers, **{f"views: {view}": rate for view, rate in views.items()}}.items():
+        if type(found) is not int or found < least.get(name, 1):
+            raise SettingsError(
+                f"{origin}: publish: {name}: found {found!r}; valid is a whole number from {least.get(name, 1)}"
+            )
+    return PublishSettings(**{**numbers, "views": views})
 
 
 def _section(value: object, origin: str, name: str) -> dict[str, Any]:

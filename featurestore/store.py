@@ -2,69 +2,39 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from featurestore.errors import FeatureNotFound, SettingsError
-from featurestore.intervals import EPOCH, Interval, show_instant, utc_now
-from featurestore.settings import Settings, load_settings, parse_settings
+from featurestore.intervals import EPOCH, Interval, show_instant
+from featurestore.spec.push import PushMode
+from featurestore.store_parts import StoreParts
 
 if TYPE_CHECKING:
     from featurestore.ingest.results import WriteResult
-    from featurestore.ingest.writer import OnlineWriter
+    from featurestore.ingest.writer import OnInvalid
     from featurestore.ir.manifest import Manifest
     from featurestore.plan.plan import Plan
-    from featurestore.runtime.context import RuntimeContext
     from featurestore.runtime.execute import Progress
     from featurestore.runtime.freshness import ViewFreshness
+    from featurestore.runtime.garbage import Garbage
     from featurestore.runtime.prediction_reports import PredictionReports
     from featurestore.runtime.results import JobResult
     from featurestore.runtime.retrieval_job import RetrievalJob
-    from featurestore.serving.client import OnlineClient
+    from featurestore.runtime.versions import RollbackResult
     from featurestore.serving.response import OnlineResponse
 
 __all__ = ["FeatureStore"]
 
 
-class FeatureStore:
+class FeatureStore(StoreParts):
     """A project's feature store.
 
     ``repo_path`` holds ``feature_store.yaml``; ``config`` is the same as a mapping, and then ``repo_path`` is only
     what relative paths count from. Lookups need neither Spark nor the registry; materialization starts a local Spark
     in this process when it was not started by spark-submit. Use it in ``with``, or call ``close()``.
     """
-
-    def __init__(
-        self,
-        repo_path: str | Path = ".",
-        config: Mapping[str, Any] | None = None,
-        *,
-        clock: Callable[[], datetime] = utc_now,
-        spark: Any = None,
-    ) -> None:
-        repo = Path(repo_path).resolve()
-        self.settings: Settings = load_settings(repo) if config is None else parse_settings(dict(config), repo=repo)
-        self.clock = clock
-        self._spark = spark
-
-    def __enter__(self) -> FeatureStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close what was opened; the store opens it again when it is used again."""
-        for name in ("runtime", "_client", "_writer"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
 
     # Definitions
 
@@ -136,6 +106,14 @@ class FeatureStore:
         from featurestore.runtime.request import run_publication
 
         return run_publication(self.runtime, feature_views, progress=progress)
+
+    def publish_keys(
+        self, feature_view: str, entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]
+    ) -> JobResult:
+        """Send what the table answers for some entities, also where ``delete_online`` put tombstones."""
+        from featurestore.runtime.request import run_key_publication
+
+        return run_key_publication(self.runtime, feature_view, entity_rows)
 
     def missing_intervals(self, view: str, start: datetime, end: datetime) -> tuple[Interval, ...]:
         """Give the steps of ``view`` inside ``[start, end)`` that are not done."""
@@ -222,7 +200,7 @@ class FeatureStore:
         df: Any,
         transform_on_write: bool = True,
         *,
-        on_invalid: Literal["raise", "dead_letter"] = "raise",
+        on_invalid: OnInvalid = "raise",
     ) -> WriteResult:
         """Write rows (pandas, pyarrow, a dict of columns) to a view; each column goes to the view that owns it.
 
@@ -230,6 +208,66 @@ class FeatureStore:
         ``on_invalid="dead_letter"`` the invalid rows are set aside.
         """
         return self._writer.write(feature_view_name, df, on_invalid=on_invalid)
+
+    def write_to_offline_store(
+        self, feature_view_name: str, df: Any, *, on_invalid: OnInvalid = "raise"
+    ) -> WriteResult:
+        """Land rows for a view's table; ``publish`` or the view's next step appends them. Needs no Spark."""
+        return self._writer.write(feature_view_name, df, to=PushMode.OFFLINE, on_invalid=on_invalid)
+
+    def push(
+        self,
+        push_source_name: str,
+        df: Any,
+        to: PushMode = PushMode.ONLINE,
+        *,
+        transform_on_write: bool = True,
+        refresh_predictions: bool = False,
+        on_invalid: OnInvalid = "raise",
+    ) -> WriteResult:
+        """Write a producer's rows to the views that a push source feeds; see ``write_to_online_store``."""
+        return self._writer.push(push_source_name, df, to=to, on_invalid=on_invalid, refresh=refresh_predictions)
+
+    def write_rows(
+        self,
+        target: str,
+        df: Any,
+        to: PushMode = PushMode.ONLINE,
+        *,
+        on_invalid: OnInvalid = "raise",
+    ) -> WriteResult:
+        """Write rows to a push source, feature view or prediction view, whichever ``target`` names."""
+        return self._writer.write_rows(target, df, to=to, on_invalid=on_invalid)
+
+    def delete_online(
+        self, feature_view_name: str, entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]
+    ) -> WriteResult:
+        """Delete entities' online values of a view; a batch value returns with a newer row, or by ``publish``."""
+        return self._writer.delete(feature_view_name, entity_rows)
+
+    def dead_letters(self, last: int = 100) -> list[dict[str, Any]]:
+        """Give the rows that writes set aside last, the newest first, with their problems."""
+        return self._writer.dead_letters(last)
+
+    # Versions
+
+    def rollback(self, view: str, version: int | None = None) -> RollbackResult:
+        """Serve a view's version before the present one again, or the given warm one; says how stale it is."""
+        from featurestore.runtime.versions import rollback
+
+        return rollback(self.runtime, view, version)
+
+    def gc(self, *, dry_run: bool = True) -> list[Garbage]:
+        """Find view versions that nothing needs; with ``dry_run=False`` their tables and online keys are freed."""
+        from featurestore.runtime.garbage import collect_garbage
+
+        return collect_garbage(self.runtime, dry_run=dry_run)
+
+    def scan_orphans(self, *, dry_run: bool = True) -> int:
+        """Look at every key of the server for this project's rows that no version needs; give how many there are."""
+        from featurestore.runtime.garbage import scan_orphans
+
+        return scan_orphans(self.runtime, dry_run=dry_run)
 
     def teardown(self) -> dict[str, int]:
         """Delete the project's online rows, view tables and ledger; give the number of online rows by view."""
@@ -243,35 +281,6 @@ class FeatureStore:
         from featurestore.runtime.prediction_reports import PredictionReports
 
         return PredictionReports(self.runtime)
-
-    # Parts, opened when first used
-
-    @cached_property
-    def runtime(self) -> RuntimeContext:
-        """What materialization runs in."""
-        from featurestore.runtime.context import RuntimeContext
-
-        self._import_repo()
-        return RuntimeContext(self.settings, clock=self.clock, spark=self._spark)
-
-    @cached_property
-    def _client(self) -> OnlineClient:
-        from featurestore.serving.connect import connect_client
-
-        self._import_repo()
-        return connect_client(self.settings, clock=self.clock)
-
-    @cached_property
-    def _writer(self) -> OnlineWriter:
-        from featurestore.ingest.connect import connect_writer
-
-        self._import_repo()
-        return connect_writer(self.settings, clock=self.clock)
-
-    def _import_repo(self) -> None:
-        repo = str(self.settings.repo)
-        if repo not in sys.path:
-            sys.path.insert(0, repo)
 
 
 def _bounds(start: datetime, end: datetime) -> Interval:

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from featurestore.cli.options import open_store
+from featurestore.cli.options import entity_row, open_store
 from featurestore.cli.output import as_json, print_json, print_table, say
 from featurestore.cli.services import ensure_redis
-from featurestore.intervals import show_duration, utc_now
+from featurestore.intervals import show_duration
 
 
 @click.command("get-online-features", short_help="Look up features and predictions.")
@@ -37,7 +37,7 @@ def command(
         raise click.UsageError("name features by -f view:feature (again and again) or one service by -s, not both")
     store = open_store(ctx)
     ensure_redis(store.settings)
-    rows = [_entity_row(text) for text in entities]
+    rows = [entity_row(text) for text in entities]
     response = store.get_online_features(service or list(features), rows, full_feature_names=full_names)
     values = response.to_dict(include_event_timestamps=True)
     if json_output:
@@ -63,16 +63,6 @@ def command(
             status, age, model, predicted_at = found[number]
             shown = "" if age is None else f", {show_duration(age)} old"
             say(f"prediction {view}: {status}{shown}, model version {model}, predicted at {predicted_at}")
-
-
-def _entity_row(text: str) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for part in text.split(","):
-        key, separator, value = part.partition("=")
-        if not separator or not key.strip():
-            raise click.UsageError(f"--entity {text!r}: write key=value, and a comma between two keys")
-        row[key.strip()] = utc_now() if value == "now" else value
-    return row
 
 
 def _prediction(found: Any) -> dict[str, Any]:

@@ -25,6 +25,8 @@ VERBS: dict[str, str] = {
     "materialize-incremental": "materialize_incremental",
     "backfill": "backfill",
     "publish": "publish",
+    "push": "push",
+    "rollback": "rollback",
     "status": "status",
     "get-online-features": "get_online_features",
     "get-historical-features": "get_historical_features",
@@ -32,6 +34,7 @@ VERBS: dict[str, str] = {
     "list": "list_objects",
     "dag": "dag",
     "ledger": "ledger",
+    "gc": "gc",
     "doctor": "doctor",
     "teardown": "teardown",
 }

@@ -26,6 +26,8 @@ __all__ = [
     "marker_key",
     "pointer_key",
     "project_ids_key",
+    "project_pattern",
+    "rate_key",
 ]
 
 _GLOB = b"*?[]\\"
@@ -130,9 +132,19 @@ def marker_key(project_id: int, storage_id: int) -> bytes:
     return f"featurestore:marker:{project_id}:{storage_id}".encode()
 
 
+def project_pattern(project_id: int) -> bytes:
+    """Give the glob that ``SCAN MATCH`` finds all row and lock keys of one project by: these and no others."""
+    return b"{?" + _tag_digits(project_id) + b"?}*"
+
+
 def index_key(project_id: int, storage_id: int) -> bytes:
     """The set of the row keys of one (view, version) that others than its publication wrote: Delta lacks them."""
     return f"featurestore:keys:{project_id}:{storage_id}".encode()
+
+
+def rate_key(project_id: int, storage_id: int) -> bytes:
+    """Where the rate that the senders of one publication share has its next turn."""
+    return f"featurestore:rate:{project_id}:{storage_id}".encode()
 
 
 def dead_letter_key(project: str) -> bytes:

@@ -17,10 +17,12 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRef:
-    """A version of a view and the storage id its rows lie under."""
+    """A version of a view and the storage id its rows lie under; for a warm one, in which stretch its rows held."""
 
     version: int
     storage_id: int
+    covered_until_us: int | None = None
+    covered_from_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class ViewPointer:
     covered stretch that begins at ``covered_from_us`` (None: from the first row on): a row of an earlier stretch does
     not hold across the hole.
     ``pending_since_us``, on a prediction view: since when changed inputs are published whose scoring is not yet.
-    ``building`` gets writes but no reads yet; ``warm`` versions may be rolled back to.
+    ``building`` gets writes but no reads yet; ``warm`` versions may be rolled back to. ``held_back`` is the storage id
+    of a version that was rolled back from: its publications do not make it served again.
     """
 
     version: int
@@ -41,6 +44,21 @@ class ViewPointer:
     building: VersionRef | None = None
     warm: tuple[VersionRef, ...] = ()
     pending_since_us: int | None = None
+    held_back: int | None = None
+
+    @property
+    def ref(self) -> VersionRef:
+        """The served version, as it stands in the list of warm ones after a switch."""
+        return VersionRef(
+            version=self.version,
+            storage_id=self.storage_id,
+            covered_until_us=self.covered_until_us,
+            covered_from_us=self.covered_from_us,
+        )
+
+    def live(self) -> tuple[VersionRef, ...]:
+        """All versions that get accepted writes, the served one first."""
+        return (self.ref, *([self.building] if self.building else []), *self.warm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +106,28 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """Up to which Delta version a view version's rows are in Redis. Lost with them, so a loss is noticed."""
+    """Up to which Delta version a view version's rows are in Redis. Lost with them, so a loss is noticed.
+
+    ``life_ms`` is how long after its event time a row is kept by its physical expiry, at least (0: for ever, None: not
+    said): where a longer ttl is applied, expiries are to be extended.
+    """
 
     delta_version: int
     covered_until_us: int | None = None
+    life_ms: int | None = None
 
     def to_bytes(self) -> bytes:
-        return _dump({"format": _FORMAT, "delta": self.delta_version, "covered": self.covered_until_us})
+        content = {"format": _FORMAT, "delta": self.delta_version, "covered": self.covered_until_us}
+        return _dump(content if self.life_ms is None else {**content, "life": self.life_ms})
+
+    def is_outlived_by(self, life_ms: int) -> bool:
+        """Say whether rows may now have to stay longer than their expiry lets them."""
+        return bool(self.life_ms) and (life_ms == 0 or life_ms > (self.life_ms or 0))
 
     @classmethod
     def from_bytes(cls, record: bytes) -> Marker:
         content = _load(record, "publication marker")
-        return cls(delta_version=content["delta"], covered_until_us=content["covered"])
+        return cls(delta_version=content["delta"], covered_until_us=content["covered"], life_ms=content.get("life"))
 
 
 def _view_to_json(view: ViewPointer) -> dict[str, Any]:
@@ -113,7 +141,9 @@ def _view_to_json(view: ViewPointer) -> dict[str, Any]:
     if view.pending_since_us is not None:
         content["pending"] = view.pending_since_us
     if view.warm:
-        content["warm"] = [[ref.version, ref.storage_id] for ref in view.warm]
+        content["warm"] = [_ref_to_json(ref) for ref in view.warm]
+    if view.held_back is not None:
+        content["held_back"] = view.held_back
     return content
 
 
@@ -127,11 +157,18 @@ def _view_from_json(content: Mapping[str, Any]) -> ViewPointer:
         building=None if building is None else _ref(building),
         warm=tuple(_ref(pair) for pair in content.get("warm", ())),
         pending_since_us=content.get("pending"),
+        held_back=content.get("held_back"),
     )
 
 
-def _ref(pair: list[int]) -> VersionRef:
-    return VersionRef(version=pair[0], storage_id=pair[1])
+def _ref(parts: list[Any]) -> VersionRef:
+    until, start = (*parts[2:], None, None)[:2]
+    return VersionRef(version=parts[0], storage_id=parts[1], covered_until_us=until, covered_from_us=start)
+
+
+def _ref_to_json(ref: VersionRef) -> list[int | None]:
+    covered = [ref.covered_until_us, ref.covered_from_us]
+    return [ref.version, ref.storage_id, *(covered if covered != [None, None] else [])]
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:

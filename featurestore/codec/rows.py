@@ -10,6 +10,7 @@ import numpy as np
 
 from featurestore.codec.columns import DecodedColumn, DecodedColumns
 from featurestore.codec.layout import CODEC, FLAGS_MASK, HEADER_BYTES, HOLDS, TOMBSTONE, Layout
+from featurestore.codec.restated import RESTATED, plain_form
 from featurestore.codec.stamp import STAMP_BYTES, unstamp, unstamp_one
 from featurestore.errors import StateError, UnknownCodec
 
@@ -21,8 +22,8 @@ FEW_ROWS = 16
 Upgrade = Callable[[Layout, bytes], bytes]
 """Writes a value of an older codec anew in the present one, its stamp and flags kept."""
 
-OLDER_CODECS: Mapping[int, Upgrade] = {}
-"""By the high half of their codec byte, the formats that earlier releases wrote. Codec 1 is the first."""
+OLDER_CODECS: Mapping[int, Upgrade] = {RESTATED: lambda layout, blob: plain_form(blob)}
+"""By the high half of their codec byte, the other formats that values may be in. Codec 1 is the first release's."""
 
 _CODECS = bytes((CODEC, CODEC | HOLDS))
 _HOLDS_ALL = bytes((CODEC | HOLDS,))

@@ -36,7 +36,7 @@ from featurestore.spec.feature_view import (
 from featurestore.spec.permission import Permission
 from featurestore.spec.prediction import PredictionView
 from featurestore.spec.service import FeatureService
-from featurestore.spec.source import RequestSource, Source
+from featurestore.spec.source import PushSource, RequestSource, Source
 
 _T = TypeVar("_T")
 
@@ -128,6 +128,7 @@ class _Lowering:
             owner=view.owner,
             tags=_pairs(view.tags),
             description=view.description,
+            push_sources=tuple(entry.name for entry in inputs_of(view) if isinstance(entry, PushSource)),
         )
 
     def on_demand(self, view: OnDemandFeatureView) -> nodes.OnDemandViewNode:

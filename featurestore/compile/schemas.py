@@ -65,9 +65,9 @@ class Schemas:
         """Give the columns that a view can read from one of its inputs."""
         match entry:
             case FileSource() | DeltaSource() | PushSource() | KafkaSource() | RequestSource():
-                source = batch_source_of(entry)
+                source = batch_source_of(entry) or (entry if isinstance(entry, PushSource) else None)
                 node = self.sources.get(source.name) if source else None
-                return node.schema if node else None
+                return node.schema if node and (node.schema or not isinstance(node, PushSourceNode)) else None
             case _:
                 selection = selection_of(entry)
                 features = self.features(selection.view)

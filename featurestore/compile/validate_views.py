@@ -146,11 +146,13 @@ def _check_source_input(source: Source, view: BatchFeatureView, schemas: Schemas
         report.add(view, f"reads request source {source.name!r}, which only on-demand views and prediction views can")
         return
     batch = batch_source_of(source)
+    if isinstance(source, PushSource) and batch is None:
+        _check_push_fed(source, view, schemas, report)
+        return
     if batch is None:
-        kind = "Kafka" if isinstance(source, KafkaSource) else "push"
         report.add(
             view,
-            f"reads {kind} source {source.name!r} without a batch_source, which is not available in this release; "
+            f"reads Kafka source {source.name!r} without a batch_source, which is not available in this release; "
             "give it one",
         )
         return
@@ -161,6 +163,26 @@ def _check_source_input(source: Source, view: BatchFeatureView, schemas: Schemas
     if batch.timestamp_field is None:
         report.add(view, f"source {batch.name!r} has no timestamp_field, so its rows have no time; give it one")
     _check_keys(view, f"source {batch.name!r}", schemas.columns(source), report)
+
+
+def _check_push_fed(source: PushSource, view: BatchFeatureView, schemas: Schemas, report: Report) -> None:
+    """Check a view whose rows are pushed and nothing else: there is no history that a step could read."""
+    steps = [name for name in ("schedule", "aggregations", "sql", "function") if getattr(view, name)]
+    if steps:
+        report.add(
+            view,
+            f"has {' and '.join(steps)} but reads push source {source.name!r}, which has no batch_source to compute "
+            f"from; give the source one, or leave out {' and '.join(steps)}",
+        )
+    if not view.schema and not source.schema:
+        report.add(
+            view,
+            f"reads push source {source.name!r}, and neither has a schema; give one of them schema=[Field(...), ...]",
+        )
+    keys = [key.name for key in join_keys_of(view.entities)]
+    listed = [column for column in schemas.columns(source) or () if column.name in keys]
+    if len(listed) == len(keys):
+        _check_keys(view, f"push source {source.name!r}", listed, report)
 
 
 def _check_view_input(selection: FeatureSelection, view: BatchFeatureView, schemas: Schemas, report: Report) -> None:

@@ -16,5 +16,9 @@ __all__ = ["connect_writer"]
 def connect_writer(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> OnlineWriter:
     """Open the online store that the settings name; definitions come from there too."""
     return OnlineWriter(
-        connect_online(settings), settings.project, clock=clock, max_future_skew=settings.max_future_skew
+        connect_online(settings),
+        settings.project,
+        clock=clock,
+        max_future_skew=settings.max_future_skew,
+        offline_root=settings.offline_root,
     )

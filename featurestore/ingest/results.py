@@ -18,7 +18,8 @@ class WriteResult:
 
     ``written`` rows replaced or made a value, ``ignored`` ones were older than or equal to what stands or to another
     row of the frame, ``dead_lettered`` ones were invalid and set aside. ``landed`` rows wait in the offline store for
-    the next step. ``skipped`` says which other versions of a view could not take the rows, and why.
+    the next step. ``skipped`` says which other versions of a view could not take the rows, and why. ``predicted`` has
+    the predictions that were made from the rows, by prediction view.
     """
 
     written: int = 0
@@ -27,10 +28,12 @@ class WriteResult:
     landed: int = 0
     views: Mapping[str, WriteCount] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    predicted: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "views", MappingProxyType(dict(self.views)))
         object.__setattr__(self, "skipped", MappingProxyType(dict(self.skipped)))
+        object.__setattr__(self, "predicted", MappingProxyType(dict(self.predicted)))
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (self.to_dict(),))
@@ -46,6 +49,7 @@ class WriteResult:
             landed=self.landed + other.landed,
             views=views,
             skipped={**self.skipped, **other.skipped},
+            predicted={**self.predicted, **other.predicted},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +64,7 @@ class WriteResult:
                 for name, count in self.views.items()
             },
             "skipped": dict(self.skipped),
+            "predicted": dict(self.predicted),
         }
 
 

@@ -12,6 +12,7 @@ from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import (
     DeltaSourceNode,
     FileSourceNode,
+    Passthrough,
     PredictionViewNode,
     PushSourceNode,
     SourceInput,
@@ -95,6 +96,43 @@ def route_columns(
     if not routes and not checks.is_refused:
         checks.refuse(view.name, f"there is nothing to write: name its features ({', '.join(own)})")
     return routes
+
+
+def route_push(
+    manifest: Manifest,
+    source: PushSourceNode,
+    views: Sequence[StoredViewNode],
+    names: Sequence[str],
+    checks: Checks,
+    *,
+    also_known: Iterable[str] = (),
+) -> list[Route]:
+    """Give each view that a push source feeds the columns it takes.
+
+    A view that computes its values (by aggregation, SQL or a function) takes finished ones only: raw rows reach it by
+    the batch source. A column that any of the views or the source itself has is known.
+    """
+    known = {*also_known, *(field.name for field in source.schema)}
+    for view in views:
+        times = _source_times(manifest, view)
+        known |= {field.name for field in (*view.join_keys, *view.features)} | {name for name in times if name}
+        for attached in _attached(manifest, view):
+            known |= {attached.name, attached.features[0].name, *(field.name for field in attached.request)}
+    routes: list[Route] = []
+    for view in views:
+        own = {field.name for field in view.features}
+        computes = isinstance(view, ViewNode) and not isinstance(view.transformation, Passthrough)
+        if not own & set(names) or (computes and not own <= set(names)):
+            continue
+        routes += route_columns(manifest, view, names, checks, also_known=known)
+    if not routes and not checks.is_refused:
+        found = ", ".join(repr(view.name) for view in views) or "no view that is served"
+        checks.refuse(
+            source.name,
+            f"there is nothing to write: the source feeds {found}, and the frame ({', '.join(names)}) has the features "
+            "of none; raw rows of views that compute their values go to the batch source",
+        )
+    return list({route.view.name: route for route in routes}.values())
 
 
 def _prediction(

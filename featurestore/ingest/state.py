@@ -65,7 +65,5 @@ def live_versions(snapshot: Snapshot, name: str) -> list[StoredViewNode]:
     served = served_version(snapshot, name)
     if isinstance(served, PredictionViewNode) or snapshot.pointer is None:
         return [served]
-    pointed = snapshot.pointer.views[name]
-    others = [*([pointed.building] if pointed.building else []), *pointed.warm]
-    nodes = [snapshot.pinned(name, ref.version) for ref in others]
+    nodes = [snapshot.pinned(name, ref.version) for ref in snapshot.pointer.views[name].live()[1:]]
     return [served, *(node for node in nodes if node is not None)]

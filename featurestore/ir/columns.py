@@ -13,7 +13,10 @@ __all__ = [
     "INPUTS_TIMESTAMP",
     "IS_DELETED",
     "RESERVED",
+    "STAMP_CREATED",
+    "STAMP_EVENT",
     "key_fields",
+    "landing_location",
     "stored_features",
     "table_location",
 ]
@@ -26,6 +29,10 @@ INPUTS_DIGEST = "inputs_digest"
 """Prediction views: 8 bytes over the headers of the input rows, as int64."""
 INPUTS_TIMESTAMP = "inputs_timestamp"
 """Prediction views: the greatest event time of the input rows; the online stamp's first part."""
+
+STAMP_EVENT = "stamp_event"
+STAMP_CREATED = "stamp_created"
+"""Of rows on their way to the online store: the stamp that a row stands under instead of its own, null for its own."""
 
 RESERVED = frozenset({EVENT_TIMESTAMP, CREATED_TIMESTAMP, IS_DELETED, COMPUTED_AT, INPUTS_DIGEST, INPUTS_TIMESTAMP})
 
@@ -44,6 +51,11 @@ def stored_features(view: StoredViewNode) -> tuple[FieldNode, ...]:
 def key_fields(view: StoredViewNode) -> tuple[FieldNode, ...]:
     """The parts of a view's online key: join keys, and for a prediction the request fields that it depends on."""
     return view.join_keys + (view.request if isinstance(view, PredictionViewNode) else ())
+
+
+def landing_location(view: StoredViewNode) -> str:
+    """Where rows for the view's table lie until a step appends them, under the offline store's root."""
+    return f"_landing/{view.name}/v{view.version}-{view.fingerprint[:8]}"
 
 
 def table_location(view: StoredViewNode) -> str:

@@ -91,7 +91,7 @@ OTHER_FIELDS: Mapping[type, tuple[str, ...]] = {
     RequestSourceNode: ("name",),
     ViewNode: (
         *("name", "entities", "start", "ttl", "online", "late_data", "on_expired", "freshness", "expectations"),
-        *("engine", *_TEXTS, *_STAMPS),
+        *("engine", "push_sources", *_TEXTS, *_STAMPS),
     ),
     OnDemandViewNode: ("name", "write_to_online_store", *_TEXTS, "fingerprint"),
     ModelFileNode: ("path",),

@@ -12,7 +12,9 @@ from featurestore.ir.nodes import (
     OnDemandViewNode,
     PermissionNode,
     PredictionViewNode,
+    PushSourceNode,
     ServiceNode,
+    SourceInput,
     SourceNode,
     StoredViewNode,
     ViewInputNode,
@@ -62,6 +64,13 @@ class Manifest:
 
         for name in (*sorted(self.views), *sorted(self.prediction_views)):
             yield from visit(name)
+
+    def is_push_fed(self, view: StoredViewNode) -> bool:
+        """Say whether all rows of the view are pushed: there is no history that a step could compute them from."""
+        if not isinstance(view, ViewNode):
+            return False
+        sources = [self.sources.get(entry.source) for entry in view.inputs if isinstance(entry, SourceInput)]
+        return len(sources) == len(view.inputs) > 0 and all(isinstance(source, PushSourceNode) for source in sources)
 
     def parents(self, view: StoredViewNode) -> tuple[str, ...]:
         """Name the stored views whose rows ``view`` reads, each once."""

@@ -133,7 +133,7 @@ class ExpectationNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewNode:
-    """A batch (or stream) feature view.
+    """A batch (or stream) feature view; ``push_sources`` names the sources whose pushes feed it.
 
     ``version`` and ``storage_id`` are 0 until ``apply`` stamps them: version counts the fingerprints of one view
     name; storage_id is unique for each (view, version) of a project and is what online keys carry.
@@ -158,6 +158,7 @@ class ViewNode:
     owner: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     description: str = ""
+    push_sources: tuple[str, ...] = ()
     fingerprint: str = ""
     version: int = 0
     storage_id: int = 0

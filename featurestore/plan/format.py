@@ -47,6 +47,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
                 "ranges": [[show_instant(part.start), show_instant(part.end)] for part in work.ranges],
                 "estimated_rows": work.rows,
                 "estimated_seconds": work.seconds,
+                "estimated_online_bytes": work.online_bytes,
             }
             for work in plan.work
         ],
@@ -101,7 +102,13 @@ def _work_text(work: ViewWork) -> str:
         estimates.append(f"about {show_duration(timedelta(seconds=work.seconds))}")
     if work.rows is not None:
         estimates.append(f"{work.rows:,} rows")
+    if work.online_bytes is not None:
+        estimates.append(f"{_megabytes(work.online_bytes)} more in Redis while the version before stays")
     return f"{text}  ({', '.join(estimates)})" if estimates else text
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 50_000 else f"{size / 1e3:,.1f} kB"
 
 
 def _range(part: Interval) -> str:

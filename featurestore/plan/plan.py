@@ -12,6 +12,7 @@ from featurestore.intervals import Coverage, Interval
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
 from featurestore.plan.diff import Change, ChangeKind, diff_manifests
+from featurestore.plan.memory import PastPublication, online_bytes
 from featurestore.plan.missing import missing_steps
 
 __all__ = ["Estimate", "History", "PastRun", "Plan", "ViewWork", "build_plan"]
@@ -40,6 +41,8 @@ class History(Protocol):
 
     def runs(self, view: str, version: int, within: Interval | None = None) -> Sequence[PastRun]: ...
 
+    def publications(self, view: str, version: int) -> Sequence[PastPublication]: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -52,7 +55,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewWork:
-    """The steps of one view that have ended and are not computed; ``is_new`` says that the version has no data yet."""
+    """The steps of one view that have ended and are not computed; ``is_new`` says that the version has no data yet.
+
+    ``online_bytes`` is about what a new version takes in the online store beside the one before, by that one's size.
+    """
 
     view: str
     is_prediction: bool
@@ -60,6 +66,7 @@ class ViewWork:
     steps: int
     ranges: tuple[Interval, ...]
     estimate: Estimate | None = None
+    online_bytes: int | None = None
 
     @property
     def rows(self) -> int | None:
@@ -120,6 +127,7 @@ def build_plan(
                     steps=len(steps),
                     ranges=Coverage.of(steps).stretches,
                     estimate=_estimate(ledger, view.name, known) if known else None,
+                    online_bytes=online_bytes(ledger.publications(view.name, known)) if known and not version else None,
                 )
             )
     said = (*(str(warning) for warning in warnings), *_warnings(old, new, changes))

@@ -74,8 +74,9 @@ def build_stages(
     """Order the work of the named views inside ``bounds``: compute, score, publish features, publish predictions.
 
     A view comes after those it reads, and its steps in order of time. A view named that has no missing steps is still
-    published: an earlier run may have ended between its commit and its publication. With ``repair``, steps that are
-    covered are computed again; with ``everything`` all entities are scored, not only those whose inputs changed.
+    published: an earlier run may have ended between its commit and its publication; of a view whose rows are all pushed
+    there is nothing to compute. With ``repair``, steps that are covered are computed again; with ``everything`` all
+    entities are scored, not only those whose inputs changed.
     """
     named = set(views)
     for name in sorted(named):
@@ -85,6 +86,8 @@ def build_stages(
     predictions = [view for view in ordered if isinstance(view, PredictionViewNode)]
     stages: list[Stage] = []
     for view in features:
+        if manifest.is_push_fed(view):
+            continue
         for interval, is_first, is_covered in _ordered(view, coverages, bounds, repair):
             stages.append(ComputeStage(view=view.name, interval=interval, first=is_first, repair=is_covered))
     for scored in predictions:

@@ -12,6 +12,7 @@ from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
 from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
 from featurestore.runtime.compute import compute_interval
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.landing import append_landed
 from featurestore.runtime.publish import publish_view
 from featurestore.runtime.results import (
     IntervalResult,
@@ -104,6 +105,7 @@ def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
             log.intervals.append(score_interval(context, stage))
         case PublishStage():
             recover(context, view)
+            append_landed(context, view)
             log.published = publish_view(context, view)
         case _:
             assert_never(stage)

@@ -15,7 +15,7 @@ from featurestore.ir.older import older_from_json, older_to_json
 from featurestore.ir.serialize import manifest_from_json, manifest_to_json
 from featurestore.runtime.context import RuntimeContext
 
-__all__ = ["announce_manifest", "open_for_scoring", "point_to", "read_pointer"]
+__all__ = ["announce_manifest", "open_for_scoring", "point_to", "read_pointer", "serving", "update_pointer"]
 
 _ATTEMPTS = 100
 
@@ -39,6 +39,7 @@ def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
     _keep_older_nodes(context, manifest.project, current)
     context.online.put_record(manifest_key(manifest.project), manifest_to_json(manifest).encode())
     served = {view.name: view for view in manifest.stored_views() if not isinstance(view, ViewNode) or view.online}
+    most = context.settings.publish.warm_versions
 
     def change(pointer: Pointer) -> Pointer:
         if pointer.generation > manifest.generation:
@@ -46,10 +47,10 @@ def announce_manifest(context: RuntimeContext, manifest: Manifest) -> None:
         for name in set(pointer.views) - set(served):
             pointer = pointer.with_view(name, None)
         for name, view in served.items():
-            pointer = pointer.with_view(name, _announced(pointer.views.get(name), view))
+            pointer = pointer.with_view(name, _announced(pointer.views.get(name), view, most))
         return replace(pointer, generation=manifest.generation)
 
-    _update(context, change)
+    update_pointer(context, change)
 
 
 def _keep_older_nodes(context: RuntimeContext, project: str, pointer: Pointer | None) -> None:
@@ -60,15 +61,7 @@ def _keep_older_nodes(context: RuntimeContext, project: str, pointer: Pointer | 
         for view in manifest_from_json(stored_manifest.decode()).stored_views():
             nodes[view.name, view.version] = view
     pointed = {} if pointer is None else pointer.views
-    wanted = {
-        (name, number)
-        for name, view in pointed.items()
-        for number in (
-            view.version,
-            *(ref.version for ref in view.warm),
-            *([view.building.version] if view.building else []),
-        )
-    }
+    wanted = {(name, ref.version) for name, view in pointed.items() for ref in view.live()}
     kept = [node for identity, node in nodes.items() if identity in wanted]
     context.online.put_record(nodes_key(project), older_to_json(kept).encode())
 
@@ -76,10 +69,13 @@ def _keep_older_nodes(context: RuntimeContext, project: str, pointer: Pointer | 
 def point_to(context: RuntimeContext, view: StoredViewNode, covered: Interval | None) -> None:
     """Say in which stretch the view's published rows hold, and serve this version if it reaches as far as the old one.
 
-    ``covered`` is the last covered stretch. For a prediction view it also ends the waiting for its scoring.
+    ``covered`` is the last covered stretch. For a prediction view it also ends the waiting for its scoring. A version
+    that was rolled back from stays warm, with its stretch moved on.
     """
     until = None if covered is None else to_micros(covered.end)
     start = None if covered is None else to_micros(covered.start)
+    own = VersionRef(version=view.version, storage_id=view.storage_id, covered_until_us=until, covered_from_us=start)
+    most = context.settings.publish.warm_versions
 
     def change(pointer: Pointer) -> Pointer:
         old = pointer.views.get(view.name)
@@ -88,23 +84,28 @@ def point_to(context: RuntimeContext, view: StoredViewNode, covered: Interval | 
         if pointer.generation > context.manifest.generation:
             return pointer  # definitions were applied meanwhile: this version is not to be served any more
         if old is None:
-            old = ViewPointer(version=view.version, storage_id=view.storage_id)
-            return pointer.with_view(view.name, replace(old, covered_until_us=until, covered_from_us=start))
+            return pointer.with_view(view.name, serving(own, None, most))
+        if old.held_back == view.storage_id:
+            warm = tuple(own if ref.storage_id == view.storage_id else ref for ref in old.warm)
+            return pointer.with_view(view.name, replace(old, warm=warm))
         if old.covered_until_us is not None and (until is None or until < old.covered_until_us):
             return pointer.with_view(view.name, replace(old, building=_ref(view)))
-        warm = (VersionRef(version=old.version, storage_id=old.storage_id), *old.warm)
-        return pointer.with_view(
-            view.name,
-            ViewPointer(
-                version=view.version,
-                storage_id=view.storage_id,
-                covered_until_us=until,
-                covered_from_us=start,
-                warm=tuple(ref for ref in warm if ref.storage_id != view.storage_id),
-            ),
-        )
+        return pointer.with_view(view.name, serving(own, old, most))
 
-    _update(context, change)
+    update_pointer(context, change)
+
+
+def serving(ref: VersionRef, old: ViewPointer | None, most_warm: int) -> ViewPointer:
+    """Give the entry of a view that serves ``ref`` from now on; what was served before is the first warm version."""
+    others = () if old is None else (old.ref, *old.warm)
+    warm = tuple(other for other in others if other.storage_id != ref.storage_id)
+    return ViewPointer(
+        version=ref.version,
+        storage_id=ref.storage_id,
+        covered_until_us=ref.covered_until_us,
+        covered_from_us=ref.covered_from_us,
+        warm=warm[:most_warm],
+    )
 
 
 def open_for_scoring(context: RuntimeContext, view: StoredViewNode) -> None:
@@ -128,7 +129,7 @@ def open_for_scoring(context: RuntimeContext, view: StoredViewNode) -> None:
                 pointer = pointer.with_view(prediction.name, replace(found, pending_since_us=now))
         return pointer
 
-    _update(context, change)
+    update_pointer(context, change)
 
 
 def _reaching(
@@ -153,26 +154,24 @@ def _awaits_scoring(context: RuntimeContext, prediction: PredictionViewNode, fou
     return bool(ends) and (found.covered_until_us is None or to_micros(min(ends)) > found.covered_until_us)
 
 
-def _announced(old: ViewPointer | None, view: StoredViewNode) -> ViewPointer:
+def _announced(old: ViewPointer | None, view: StoredViewNode, most_warm: int) -> ViewPointer:
     if old is None:
-        return ViewPointer(version=view.version, storage_id=view.storage_id)
+        return serving(_ref(view), None, most_warm)
     if old.storage_id == view.storage_id:
-        return replace(old, building=None)
-    warm = [ref for ref in old.warm if ref.storage_id != view.storage_id]
+        return replace(old, building=None, held_back=None)
+    if old.held_back == view.storage_id:
+        return old
     if isinstance(view, PredictionViewNode) or view.schedule is None:
-        return ViewPointer(
-            version=view.version,
-            storage_id=view.storage_id,
-            warm=(VersionRef(version=old.version, storage_id=old.storage_id), *warm),
-        )
-    return replace(old, building=_ref(view), warm=tuple(warm))
+        return serving(_ref(view), old, most_warm)
+    warm = tuple(ref for ref in old.warm if ref.storage_id != view.storage_id)
+    return replace(old, building=_ref(view), warm=warm, held_back=None)
 
 
 def _ref(view: StoredViewNode) -> VersionRef:
     return VersionRef(version=view.version, storage_id=view.storage_id)
 
 
-def _update(context: RuntimeContext, change: Callable[[Pointer], Pointer]) -> None:
+def update_pointer(context: RuntimeContext, change: Callable[[Pointer], Pointer]) -> None:
     """Replace the pointer by compare-and-set until no other writer came between."""
     project = context.settings.project
     key = pointer_key(project)

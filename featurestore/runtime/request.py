@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
+from featurestore.errors import ExitCode
 from featurestore.intervals import Interval
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.plan.stages import PublishStage, Stage, build_stages
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.execute import Progress, execute, silent
-from featurestore.runtime.results import JobResult
+from featurestore.runtime.publish_keys import EntityRows, publish_keys
+from featurestore.runtime.results import JobResult, ViewResult
 from featurestore.runtime.run import recover
 
-__all__ = ["plan_request", "run_publication", "run_request", "with_parents"]
+__all__ = ["plan_request", "run_key_publication", "run_publication", "run_request", "with_parents"]
 
 
 def plan_request(
@@ -55,6 +58,15 @@ def run_publication(
     ordered = _in_order(context, views)
     stages = [PublishStage(view=name) for name in ordered]
     return execute(context, stages, views=ordered, progress=progress or silent)
+
+
+def run_key_publication(context: RuntimeContext, view: str, entity_rows: EntityRows) -> JobResult:
+    """Publish the table's answers for some entities of one view, over tombstones too."""
+    started = time.monotonic()
+    published = publish_keys(context, context.manifest.stored_view(view), entity_rows)
+    outcome = ExitCode.DONE if published.sent else ExitCode.NOTHING_TO_DO
+    seconds = time.monotonic() - started
+    return JobResult(views=(ViewResult(view=view, outcome=outcome, published=published, seconds=seconds),))
 
 
 def with_parents(context: RuntimeContext, views: Iterable[str]) -> set[str]:

@@ -71,15 +71,33 @@ class IntervalResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicationResult:
-    """Rows sent to the online store, how many of them were older than or equal to what stands, and their bytes."""
+    """Rows sent to the online store, and what came of them.
 
-    sent: int
-    ignored: int
-    bytes_sent: int
+    ``ignored`` were older than or equal to what stands, ``expired`` past their ttl already when they were sent.
+    ``checked`` keys were read back, ``sampled`` ones that this publication did not send.
+    """
+
+    sent: int = 0
+    ignored: int = 0
+    bytes_sent: int = 0
+    expired: int = 0
     checked: int = 0
+    sampled: int = 0
+
+    @property
+    def written(self) -> int:
+        return self.sent - self.ignored
 
     def to_dict(self) -> dict[str, int]:
-        return {"sent": self.sent, "ignored": self.ignored, "bytes": self.bytes_sent, "checked": self.checked}
+        return {
+            "sent": self.sent,
+            "written": self.written,
+            "ignored": self.ignored,
+            "expired": self.expired,
+            "bytes": self.bytes_sent,
+            "checked": self.checked,
+            "sampled": self.sampled,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""Delete what a project stored: online rows by the keys that Delta knows, tables, ledger. Source data stays."""
+"""Delete what a project stored: online rows by the keys that Delta and the index know, tables, ledger.
+
+Source data stays.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,26 @@ from functools import partial
 
 import pyarrow as pa
 
-from featurestore.codec.keys import KeyCodec, manifest_key, marker_key, nodes_key, pointer_key
-from featurestore.ir.nodes import StoredViewNode
+from featurestore.codec.keys import (
+    KeyCodec,
+    dead_letter_key,
+    index_key,
+    manifest_key,
+    marker_key,
+    nodes_key,
+    pointer_key,
+    rate_key,
+)
+from featurestore.ir.columns import key_fields, table_location
+from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.landing import drop_landed
 from featurestore.runtime.online_code import code_keys
 from featurestore.runtime.senders import client
+from featurestore.stores.delta_log import DeltaLog
 from featurestore.stores.online import OnlineAddress
 
-__all__ = ["applied_versions", "delete_view", "teardown"]
+__all__ = ["applied_versions", "delete_view", "has_table", "teardown"]
 
 _DELETE_KEYS = 2_048
 
@@ -26,10 +41,11 @@ def teardown(context: RuntimeContext) -> dict[str, int]:
     The pointer goes first, so no lookup reads a half deleted project. Idempotent.
     """
     project = context.settings.project
-    codes = code_keys(context.online, project)
-    context.online.delete([pointer_key(project), manifest_key(project), nodes_key(project), *codes])
+    records = [pointer_key(project), manifest_key(project), nodes_key(project), dead_letter_key(project)]
+    context.online.delete([*records, *code_keys(context.online, project)])
     deleted: Counter[str] = Counter()
-    for view in applied_versions(context):
+    # A prediction's keys are found in the tables that it reads as well: those go after it.
+    for view in sorted(applied_versions(context), key=lambda view: not isinstance(view, PredictionViewNode)):
         deleted[view.name] += delete_view(context, view)
     return dict(deleted)
 
@@ -45,19 +61,45 @@ def applied_versions(context: RuntimeContext) -> Iterator[StoredViewNode]:
 
 
 def delete_view(context: RuntimeContext, view: StoredViewNode) -> int:
-    """Delete one view version's online rows, marker, table and ledger rows."""
-    deleted = 0
+    """Delete one view version's online rows, marker, table and ledger rows; give how many online rows there were.
+
+    Rows are found by the keys of its table (of a prediction also of the tables that it reads, for predictions made
+    live) and by the index of keys that others wrote: no key of another view or project is looked at.
+    """
     project_id = context.online.project_id(context.settings.project)
-    if context.offline.exists(view):
-        keys = context.offline.rows(view).select(*(f"`{key.name}`" for key in view.join_keys)).distinct()
-        codec = KeyCodec(project_id=project_id, storage_id=view.storage_id, fields=view.join_keys)
-        address = OnlineAddress.of(context.settings)
-        counts = keys.mapInArrow(partial(_delete_keys, codec, address), "deleted bigint").collect()
-        deleted = sum(row.deleted for row in counts)
+    codec = KeyCodec(project_id=project_id, storage_id=view.storage_id, fields=key_fields(view))
+    deleted = sum(_delete_keys_of(context, codec, table) for table in _tables(context, view))
+    index = index_key(project_id, view.storage_id)
+    for keys in context.online.members(index):
+        deleted += context.online.delete([key for key in keys if codec.owns(key)])
+    if has_table(context, view):
         context.offline.drop_table(view)
-    context.online.delete([marker_key(project_id, view.storage_id)])
+    drop_landed(context, view)
+    context.online.delete([index, marker_key(project_id, view.storage_id), rate_key(project_id, view.storage_id)])
     context.ledger.forget(view.name, view.version)
     return deleted
+
+
+def _tables(context: RuntimeContext, view: StoredViewNode) -> list[StoredViewNode]:
+    """Name the tables that have keys of the view."""
+    tables = [view]
+    if isinstance(view, PredictionViewNode) and not view.request:
+        parents = {name for name in context.manifest.parents(view) if name in context.manifest.views}
+        tables += [other for other in applied_versions(context) if other.name in parents]
+    return [table for table in tables if table.join_keys == view.join_keys and has_table(context, table)]
+
+
+def has_table(context: RuntimeContext, view: StoredViewNode) -> bool:
+    """Say whether a view version has a table, without Spark."""
+    path = f"{context.settings.offline_root.rstrip('/')}/{table_location(view)}"
+    return DeltaLog(path).latest_version() is not None
+
+
+def _delete_keys_of(context: RuntimeContext, codec: KeyCodec, table: StoredViewNode) -> int:
+    keys = context.offline.rows(table).select(*(f"`{key.name}`" for key in table.join_keys)).distinct()
+    address = OnlineAddress.of(context.settings)
+    counts = keys.mapInArrow(partial(_delete_keys, codec, address), "deleted bigint").collect()
+    return sum(row.deleted for row in counts)
 
 
 def _delete_keys(

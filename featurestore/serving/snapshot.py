@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -102,7 +102,7 @@ class Snapshot:
     def __init__(self, source: ManifestSource, record: bytes | None) -> None:
         self.record = record
         self.pointer = None if record is None else Pointer.from_bytes(record)
-        self.manifest: Manifest = source.manifest
+        self.manifest: Manifest = _with_rolled_back(source, self.pointer)
         self._source = source
         self._plans: dict[tuple[str | tuple[str, ...] | ServiceNode, bool], BoundPlan] = {}
         self._codecs: dict[tuple[str, int], RowCodec] = {}
@@ -186,15 +186,16 @@ class Snapshot:
         if self.pointer is not None and read.is_published and view.storage_id:
             keys = KeyCodec(project_id=self.pointer.project_id, storage_id=view.storage_id, fields=fields)
         pointed = self._pointed(view.name)
-        serves = pointed is not None and pointed.version == view.version
+        live = () if pointed is None else pointed.live()
+        ref = next((ref for ref in live if ref.version == view.version), None)
         codec = self._codec(view)
         return BoundRead(
             keys=keys,
             values=codec,
             rules=row_rules(
                 view,
-                pointed.covered_until_us if pointed is not None and serves else None,
-                pointed.covered_from_us if pointed is not None and serves else None,
+                None if ref is None else ref.covered_until_us,
+                None if ref is None else ref.covered_from_us,
             ),
             reader=codec.list_reader(features),
             columns=tuple(zip((field.name for field in fields), read.columns, strict=True)),
@@ -250,3 +251,16 @@ def _group(members: Sequence[tuple[int, BoundRead]]) -> KeyedReads:
         columns=tuple(column for _, column in members[0][1].columns),
         reads=tuple(number for number, _ in members),
     )
+
+
+def _with_rolled_back(source: ManifestSource, pointer: Pointer | None) -> Manifest:
+    """Put prediction views that were rolled back in the version that is served: its model is the current one."""
+    manifest = source.manifest
+    older: dict[str, PredictionViewNode] = {}
+    for name, pointed in (pointer.views if pointer is not None else {}).items():
+        node = manifest.prediction_views.get(name)
+        if pointed.held_back is not None and node is not None and node.version != pointed.version:
+            found = source.version(name, pointed.version)
+            if isinstance(found, PredictionViewNode):
+                older[name] = found
+    return replace(manifest, prediction_views={**manifest.prediction_views, **older}) if older else manifest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.manifest import Manifest
-from featurestore.stores.key_sets import KeySets
+from featurestore.stores.side_records import SideRecords
 
 if TYPE_CHECKING:
     from featurestore.stores.row_locks import RowLocks
@@ -252,7 +252,7 @@ class AsyncOnlineReader(Protocol):
     async def close(self) -> None: ...
 
 
-class OnlineStore(OnlineReader, KeySets, Protocol):
+class OnlineStore(OnlineReader, SideRecords, Protocol):
     """Packed values by binary key; values carry their own stamp (``codec.value``)."""
 
     def write_if_newer(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 from datetime import datetime
 
+import pyarrow as pa
 from delta.exceptions import ConcurrentTransactionException
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -31,6 +33,7 @@ from featurestore.stores.delta_schema import (
     table_properties,
 )
 from featurestore.stores.hadoop_files import delete_folder
+from featurestore.stores.parquet_sample import sample_file
 
 __all__ = ["DeltaStore"]
 
@@ -63,6 +66,14 @@ class DeltaStore:
     def commits(self, view: StoredViewNode) -> list[CommitRecord]:
         """Give the commits of runs from the Delta log alone, oldest first. Starts no Spark job."""
         return DeltaLog(self.path(view)).commits()
+
+    def rows_after(self, view: StoredViewNode, version: int | None) -> int:
+        """Count the rows appended after a version (None: all), as the log says. Starts no Spark job."""
+        return DeltaLog(self.path(view)).rows_after(version)
+
+    def may_hold_deletions(self, view: StoredViewNode) -> bool:
+        """Say whether any row can be a deletion: a table of first statements alone has none. Starts no Spark job."""
+        return DeltaLog(self.path(view)).has_restatements()
 
     def ensure_table(self, view: StoredViewNode) -> str:
         """Create the table if it is not there, and give its path. Idempotent, beside other creators too."""
@@ -100,6 +111,17 @@ class DeltaStore:
                 commit.interval,
             )
         return self._read_back(view, commit)
+
+    def append_rows(self, frame: DataFrame, view: StoredViewNode, *, app_id: str, metadata: str) -> int:
+        """Commit rows that no run computed, by one append; give how many. Idempotent by ``app_id``."""
+        path = self.ensure_table(view)
+        before = self.latest_version(view)
+        writer = self._conform(frame, view).write.format("delta").mode("append").option("userMetadata", metadata)
+        try:
+            writer.option("txnAppId", app_id).option("txnVersion", 1).save(path)
+        except ConcurrentTransactionException:
+            _LOG.info("the same rows of %s v%s were committed meanwhile", view.name, view.version)
+        return DeltaLog(path).rows_after(before)
 
     def standing(
         self,
@@ -144,6 +166,12 @@ class DeltaStore:
             reader.option("startingVersion", after_version + 1).option("endingVersion", up_to).load(self.path(view))
         )
         return changes.where(F.col("_change_type") == "insert").select(*columns)
+
+    def sample(self, view: StoredViewNode, version: int, rows: int) -> pa.Table:
+        """Read some neighbouring rows of a file picked at random, superseded ones included. Starts no Spark job."""
+        files = self._read(view, version=version).inputFiles()
+        names = [column.name for column in table_columns(view)]
+        return sample_file(random.choice(files), names, rows) if files else pa.table({name: [] for name in names})
 
     def rows(self, view: StoredViewNode) -> DataFrame:
         """Read all rows, superseded and deleted ones included, all columns."""

@@ -37,6 +37,31 @@ class DeltaLog:
         table = self._open()
         return [] if table is None else list(_records(table, None))[::-1]
 
+    def has_restatements(self) -> bool:
+        """Say whether a step was computed again, or rows came from elsewhere than a step."""
+        table = self._open()
+        if table is None:
+            return False
+        for entry in table.history():
+            if entry.get("operation") == "WRITE":
+                record = commit_from_json(entry.get("userMetadata"), delta_version=entry["version"])
+                if record is None or record.generation > 1:
+                    return True
+        return False
+
+    def rows_after(self, version: int | None) -> int:
+        """Count the rows that were appended after a version, by runs or otherwise; all with None."""
+        table = self._open()
+        if table is None:
+            return 0
+        limit = None if version is None else max(table.version() - version, 0)
+        entries = [] if limit == 0 else table.history(limit)
+        return sum(
+            int(entry.get("operationMetrics", {}).get("numOutputRows", 0))
+            for entry in entries
+            if entry.get("operation") == "WRITE"
+        )
+
     def recent_commits(self) -> Iterator[CommitRecord]:
         """Give the commits of runs, newest first, reading further back only as far as the caller asks."""
         table = self._open()

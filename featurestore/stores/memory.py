@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ class MemoryOnlineStore:
         self._values: dict[bytes, bytes] = {}
         self._expire_at_ms: dict[bytes, int] = {}
         self._project_ids: dict[str, int] = {}
+        self._turns: dict[bytes, int] = {}
         self._sets: dict[bytes, dict[bytes, None]] = {}
         self._logs: dict[bytes, list[bytes]] = {}
 
@@ -98,6 +100,31 @@ class MemoryOnlineStore:
         """Give the last entries of a log, the newest first."""
         with self._lock:
             return self._logs.get(key, [])[::-1][:last]
+
+    def reserve(self, key: bytes, amount: int, *, per_second: int) -> float:
+        """Take ``amount`` out of the rate that all who name ``key`` share; give the seconds to wait before using it."""
+        with self._lock:
+            now = to_micros(self._clock())
+            turn = max(self._turns.get(key, 0), now)
+            self._turns[key] = turn - (-amount * 1_000_000 // per_second)
+            return (turn - now) / 1e6
+
+    def extend_expiry(self, keys: Sequence[bytes], expire_at_ms: Sequence[int]) -> None:
+        """Let keys that expire live until the given Unix times in ms, or for ever (0), never shorter than before."""
+        with self._lock:
+            for key, expiry in zip(keys, expire_at_ms, strict=True):
+                if self._get(key) is not None and key in self._expire_at_ms:
+                    longest = max(expiry, self._expire_at_ms.pop(key))
+                    if expiry:
+                        self._expire_at_ms[key] = longest
+
+    def scan(self, pattern: bytes, *, lot: int) -> Iterator[list[bytes]]:
+        """Give the keys that match a glob, in lots; the caller sets the pace."""
+        glob = _glob(pattern)
+        with self._lock:
+            keys = [key for key in self._values if glob.fullmatch(key)]
+        for start in range(0, len(keys), lot):
+            yield keys[start : start + lot]
 
     def time_micros(self) -> int:
         return to_micros(self._clock())
@@ -187,3 +214,10 @@ class MemoryRowLocks:
 
     def _ends_ms(self, seconds: float) -> int:
         return self._store.time_micros() // 1000 + round(seconds * 1000)
+
+
+def _glob(pattern: bytes) -> re.Pattern[bytes]:
+    """Read the part of Redis' globs that keys are asked for by: ``*``, ``?`` and escaped bytes."""
+    parts = re.findall(rb"\\.|.", pattern, re.DOTALL)
+    wild = {b"*": b".*", b"?": b"."}
+    return re.compile(b"".join(wild.get(part) or re.escape(part[-1:]) for part in parts), re.DOTALL)

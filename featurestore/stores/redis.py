@@ -26,6 +26,7 @@ from featurestore.stores.redis_requests import (
 )
 from featurestore.stores.redis_scripts import PROJECT_ID, REPLACE_RECORD, Script
 from featurestore.stores.redis_servers import Servers
+from featurestore.stores.redis_side_scripts import EXTEND_EXPIRY, RESERVE
 from featurestore.stores.redis_slots import group_places, slot_of
 
 __all__ = ["RedisOnlineStore"]
@@ -175,6 +176,33 @@ class RedisOnlineStore:
         """Give the last entries of a log, the newest first."""
         found = self._one(("XREVRANGE", key, "+", "-", "COUNT", last), key, self._deadline)
         return [fields[1] for _, fields in found]
+
+    def reserve(self, key: bytes, amount: int, *, per_second: int) -> float:
+        """Take ``amount`` out of the rate that all who name ``key`` share; give the seconds to wait before using it."""
+        micros = -(-amount * 1_000_000 // per_second)
+        wait: int = self.run_script(RESERVE, [([key], [micros])])[0]
+        return wait / 1e6
+
+    def extend_expiry(self, keys: Sequence[bytes], expire_at_ms: Sequence[int]) -> None:
+        """Let keys that expire live until the given Unix times in ms, or for ever (0), never shorter than before."""
+        groups = [
+            ([keys[place] for place in places], [int(expire_at_ms[place]) for place in places])
+            for places in self.group_keys(keys)
+        ]
+        self.run_script(EXTEND_EXPIRY, groups)
+
+    def scan(self, pattern: bytes, *, lot: int) -> Iterator[list[bytes]]:
+        """Give the keys that match a glob, in lots of about ``lot`` keys looked at; the caller sets the pace."""
+        self._one(("PING",), project_ids_key(), self._deadline)
+        for target in self._servers.topology.primaries():
+            cursor = b"0"
+            while True:
+                request = Request(("SCAN", cursor, "MATCH", pattern, "COUNT", lot), target=target)
+                self._perform([request], time.monotonic() + self._write_deadline, reads=True)
+                cursor, found = request.reply
+                yield list(found)
+                if cursor == b"0":
+                    break
 
     def time_micros(self) -> int:
         """Read the clock of a server, on a cluster of the one that allots the project's number."""

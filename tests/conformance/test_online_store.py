@@ -208,23 +208,3 @@ def test_the_clock_is_in_microseconds(store: OnlineStore) -> None:
 def test_a_deadline_that_has_passed_is_said_at_once(store: OnlineStore) -> None:
     with pytest.raises(DeadlineExceeded):
         store.read(new_keys(1), deadline=0.0)
-
-
-def test_sets_of_keys(store: OnlineStore) -> None:
-    key = new_keys(1)[0]
-    assert list(store.members(key)) == []
-    names = [b"%d" % number for number in range(3_000)]
-    store.add_members(key, names)
-    store.add_members(key, names[:5])
-    assert sorted(itertools.chain.from_iterable(store.members(key))) == sorted(names)
-    assert store.delete([key]) == 1
-    assert list(store.members(key)) == []
-
-
-def test_logs_keep_the_last_entries(store: OnlineStore) -> None:
-    key = new_keys(1)[0]
-    assert store.entries(key, last=3) == []
-    store.append_entries(key, [b"1", b"2"], keep=1_000)
-    store.append_entries(key, [b"3"], keep=1_000)
-    assert store.entries(key, last=2) == [b"3", b"2"]
-    assert store.delete([key]) == 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from featurestore import FeatureStore
 from featurestore.errors import ExitCode
+from tests.support.online import running_redis
 from tests.support.project import Clock, Project
 from tests.support.rides import day
 
@@ -28,3 +29,10 @@ def served(rides: Project, store_opener: Callable[..., FeatureStore]) -> Feature
         result = store.materialize_incremental(clock.now)
         assert result.exit_code is ExitCode.DONE, result.to_line()
     return store
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Redis server of the module's own."""
+    with running_redis(tmp_path_factory.mktemp("r")) as address:
+        yield address

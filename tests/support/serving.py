@@ -182,6 +182,15 @@ class CountingStore:
     def entries(self, key: bytes, *, last: int) -> list[bytes]:
         return self._inner.entries(key, last=last)
 
+    def reserve(self, key: bytes, amount: int, *, per_second: int) -> float:
+        return self._inner.reserve(key, amount, per_second=per_second)
+
+    def extend_expiry(self, keys: Sequence[bytes], expire_at_ms: Sequence[int]) -> None:
+        self._inner.extend_expiry(keys, expire_at_ms)
+
+    def scan(self, pattern: bytes, *, lot: int) -> Iterator[list[bytes]]:
+        return self._inner.scan(pattern, lot=lot)
+
     def time_micros(self) -> int:
         return self._inner.time_micros()
 

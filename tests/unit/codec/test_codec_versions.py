@@ -93,10 +93,12 @@ def test_values_of_an_older_codec_are_read_beside_those_of_the_present_one() -> 
 
 def test_a_value_of_a_newer_codec_asks_for_an_upgrade_and_names_the_row() -> None:
     (good,) = encode_rows(FIELDS, [{"clicks": 3}])
-    newer = good[:16] + b"\x21" + b"anything"
-    with pytest.raises(UnknownCodec, match=r"row 2 has codec byte 0x21, valid are 0x10 .* newer release") as caught:
+    newer = good[:16] + b"\x31" + b"anything"
+    with pytest.raises(
+        UnknownCodec, match=r"row 2 has codec byte 0x31, valid are 0x20, 0x10 .* newer release"
+    ) as caught:
         RowCodec(FIELDS).decode([None, good, newer])
-    assert caught.value.context == {"row": 2, "codec": 2}
+    assert caught.value.context == {"row": 2, "codec": 3}
     assert isinstance(caught.value, StateError)
 
 

@@ -84,7 +84,10 @@ def local_function() -> Any:
             "has 2 sources and no sql or function",
         ),
         ({"source": RequestSource(name="req", schema=SCORE)}, "reads request source 'req'"),
-        ({"source": PushSource(name="pushed", schema=SCORE)}, "reads push source 'pushed' without a batch_source"),
+        (
+            {"source": PushSource(name="pushed", schema=SCORE)},
+            "has schedule but reads push source 'pushed', which has no batch_source",
+        ),
         ({"schema": [Field(name="user_id", dtype=Int64)]}, "feature 'user_id' has the name of a join key"),
         (
             {"schema": [Field(name="event_timestamp", dtype=Timestamp)]},

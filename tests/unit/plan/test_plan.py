@@ -30,17 +30,27 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Sent:
+    sent: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True)
 class Past:
     """A ledger's history as plain values, by view and version."""
 
     covered: Mapping[tuple[str, int], Coverage] = field(default_factory=dict)
     done: Mapping[tuple[str, int], Sequence[PastRun]] = field(default_factory=dict)
+    published: Mapping[tuple[str, int], Sequence[Sent]] = field(default_factory=dict)
 
     def coverage(self, view: str, version: int) -> Coverage:
         return self.covered.get((view, version), Coverage())
 
     def runs(self, view: str, version: int, within: Interval | None = None) -> Sequence[PastRun]:
         return self.done.get((view, version), ())
+
+    def publications(self, view: str, version: int) -> Sequence[Sent]:
+        return self.published.get((view, version), ())
 
 
 def days(start: int, end: int) -> Interval:
@@ -171,3 +181,14 @@ def test_nothing_to_do_is_one_line_and_plain_json() -> None:
     assert made.is_empty
     assert format_plan(made) == "Project shop: no changes, nothing to compute."
     assert json.loads(json.dumps(plan_to_dict(plan(None, OLD))))["steps"] == 20
+
+
+def test_what_a_new_version_takes_beside_the_old_is_estimated_from_its_publications() -> None:
+    ledger = Past(published={("stats", 1): [Sent(1_000_000, 40_000_000), Sent(500, 20_000), Sent(0, 0)]})
+    new = manifest_of(aggregate_view(fingerprint="other"), prediction_view(version=1))
+    work = {entry.view: entry for entry in plan(OLD, new, ledger).work}
+    assert work["stats"].online_bytes == 40_000_000 + 98 * 1_000_000
+    assert work["score"].online_bytes is None
+    assert "138.0 MB more in Redis while the version before stays" in format_plan(plan(OLD, new, ledger))
+    unchanged = plan(OLD, OLD, ledger)
+    assert [entry.online_bytes for entry in unchanged.work] == [None] * len(unchanged.work)
