@@ -86,6 +86,8 @@ class Settings:
     publish: PublishSettings = PublishSettings()
     deadline: timedelta = timedelta(seconds=5)
     lookup_metrics: bool = False
+    cached_age: timedelta = timedelta(0)
+    cached_rows: int = 100_000
     max_future_skew: timedelta = timedelta(minutes=5)
 
     @property
@@ -194,7 +196,9 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
     lookup = _section(config.get("lookup", {}), origin, "lookup")
     _refuse_unknown(offline, {"type", "path"}, f"{origin}: offline_store")
     _refuse_unknown(spark, {"profile"}, f"{origin}: spark")
-    _refuse_unknown(lookup, {"deadline_seconds", "metrics"}, f"{origin}: lookup")
+    _refuse_unknown(lookup, {"cache", "deadline_seconds", "metrics"}, f"{origin}: lookup")
+    cache = _section(lookup.get("cache", {}), origin, "lookup: cache")
+    _refuse_unknown(cache, {"max_age_seconds", "max_rows"}, f"{origin}: lookup: cache")
     _choice(offline.get("type", "delta"), {"delta"}, f"{origin}: offline_store: type")
     online_type = _choice(online.pop("type", "redis"), {"redis", "memory"}, f"{origin}: online_store: type")
     return Settings(
@@ -211,6 +215,8 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
         orchestration=_orchestration(config.get("orchestration", {}), origin),
         publish=_publish(config.get("publish", {}), origin),
         deadline=timedelta(seconds=float(lookup.get("deadline_seconds", 5))),
+        cached_age=timedelta(seconds=float(cache.get("max_age_seconds", 0))),
+        cached_rows=int(cache.get("max_rows", 100_000)),
         lookup_metrics=_flag(lookup.get("metrics", False), f"{origin}: lookup: metrics"),
     )
 

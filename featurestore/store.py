@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from featurestore.errors import FeatureNotFound, SettingsError
-from featurestore.intervals import EPOCH, Interval, show_instant
+from featurestore.intervals import EPOCH, Interval
+from featurestore.retrieval.refs import requested_features
 from featurestore.spec.push import PushMode
 from featurestore.store_parts import StoreParts
 
@@ -71,9 +71,9 @@ class FeatureStore(StoreParts):
 
         Predictions are made where inputs changed, or for all entities with ``predict_all``.
         """
-        from featurestore.runtime.request import run_request
+        from featurestore.runtime.request import bounds_of, run_request
 
-        bounds = _bounds(start, end)
+        bounds = bounds_of(start, end)
         return run_request(
             self.runtime, feature_views, bounds, repair=repair, everything=predict_all, progress=progress
         )
@@ -82,17 +82,17 @@ class FeatureStore(StoreParts):
         self, end: datetime, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None
     ) -> JobResult:
         """Compute and publish all missing steps up to ``end``, from each view's start."""
-        from featurestore.runtime.request import run_request
+        from featurestore.runtime.request import bounds_of, run_request
 
-        return run_request(self.runtime, feature_views, _bounds(EPOCH, end), progress=progress)
+        return run_request(self.runtime, feature_views, bounds_of(EPOCH, end), progress=progress)
 
     def ensure(
         self, feature_view: str, until: datetime | None = None, *, progress: Progress | None = None
     ) -> JobResult:
         """Compute and publish the missing steps up to ``until`` (now) of a view and of the views it reads."""
-        from featurestore.runtime.request import run_request
+        from featurestore.runtime.request import bounds_of, run_request
 
-        bounds = _bounds(EPOCH, until or self.clock())
+        bounds = bounds_of(EPOCH, until or self.clock())
         return run_request(self.runtime, [feature_view], bounds, parents=True, progress=progress)
 
     def backfill(
@@ -117,9 +117,10 @@ class FeatureStore(StoreParts):
 
     def missing_intervals(self, view: str, start: datetime, end: datetime) -> tuple[Interval, ...]:
         """Give the steps of ``view`` inside ``[start, end)`` that are not done."""
+        from featurestore.runtime.request import bounds_of
         from featurestore.runtime.status import missing_intervals
 
-        return missing_intervals(self.runtime, view, _bounds(start, end))
+        return missing_intervals(self.runtime, view, bounds_of(start, end))
 
     def status(self) -> dict[str, Any]:
         """Give coverage, freshness, waiting and the last error of every view, as JSON values."""
@@ -142,20 +143,34 @@ class FeatureStore(StoreParts):
         *,
         full_feature_names: bool = False,
         deadline: timedelta | float | None = None,
+        max_cached_age: timedelta | float | None = None,
         feature_refs: Sequence[str] | None = None,
     ) -> OnlineResponse:
         """Look up features and predictions, in one round trip to the online store.
 
         ``features`` are references ``view:feature`` or a service's name (``feature_refs`` is the old name);
         ``entity_rows`` are dicts, or one dict of columns. ``deadline`` (seconds or timedelta) bounds the whole call.
+        What was read at most ``max_cached_age`` ago is not read again (default: ``lookup: {cache: …}``, off).
         """
-        chosen = features if features is not None else feature_refs
-        if chosen is None:
-            raise FeatureNotFound('no features are named; give features=["view:feature", …] or a service\'s name')
-        seconds = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
         return self._client.get_online_features(
-            chosen, entity_rows, full_feature_names=full_feature_names, deadline=seconds
+            requested_features(features, feature_refs),
+            entity_rows,
+            full_feature_names=full_feature_names,
+            deadline=deadline,
+            max_cached_age=max_cached_age,
         )
+
+    async def get_online_features_async(
+        self,
+        features: Sequence[str] | str | None = None,
+        entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] = (),
+        *,
+        feature_refs: Sequence[str] | None = None,
+        **options: Any,
+    ) -> OnlineResponse:
+        """Look up as ``get_online_features`` does, with its options; never blocks the loop. ``aclose()`` ends it."""
+        chosen = requested_features(features, feature_refs)
+        return await self._async_client.get_online_features(chosen, entity_rows, **options)
 
     def get_historical_features(
         self,
@@ -281,13 +296,3 @@ class FeatureStore(StoreParts):
         from featurestore.runtime.prediction_reports import PredictionReports
 
         return PredictionReports(self.runtime)
-
-
-def _bounds(start: datetime, end: datetime) -> Interval:
-    try:
-        return Interval(start, end)
-    except ValueError as error:
-        raise SettingsError(
-            f"the range starts at {show_instant(start)}, after its end {show_instant(end)}; "
-            "give the earlier instant first (the end itself is not in the range)"
-        ) from error

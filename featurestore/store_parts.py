@@ -16,6 +16,7 @@ from featurestore.settings import Settings, load_settings, parse_settings
 if TYPE_CHECKING:
     from featurestore.ingest.writer import OnlineWriter
     from featurestore.runtime.context import RuntimeContext
+    from featurestore.serving.aio import AsyncOnlineClient
     from featurestore.serving.client import OnlineClient
 
 __all__ = ["StoreParts"]
@@ -51,6 +52,20 @@ class StoreParts:
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what was opened, the connections of asyncio lookups too; to be called in their event loop."""
+        if "_async_client" in self.__dict__:
+            await self.__dict__.pop("_async_client").close()
+        self.close()
+
     @cached_property
     def runtime(self) -> RuntimeContext:
         """What materialization runs in."""
@@ -65,6 +80,13 @@ class StoreParts:
 
         self._import_repo()
         return connect_client(self.settings, clock=self.clock)
+
+    @cached_property
+    def _async_client(self) -> AsyncOnlineClient:
+        from featurestore.serving.connect import connect_async_client
+
+        self._import_repo()
+        return connect_async_client(self.settings, clock=self.clock)
 
     @cached_property
     def _writer(self) -> OnlineWriter:

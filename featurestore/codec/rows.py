@@ -66,7 +66,9 @@ class DecodedRows:
         """The stored event and created time that all rows present share, as those of one publication do; else None."""
         if self._common == b"":
             first = self.packed[:STAMP_BYTES]
-            if len(self.kept) <= FEW_ROWS:
+            if len(self.kept) == 1:
+                is_common = True
+            elif len(self.kept) <= FEW_ROWS:
                 is_common = bool(first) and all(blob.startswith(first) for blob in self.kept)
             else:
                 is_common = bool((np.frombuffer(self.packed, self.layout.stamps)["stamp"] == first).all())

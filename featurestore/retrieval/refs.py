@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from featurestore.errors import FeatureNotFound
 
-__all__ = ["Reference", "parse_reference", "suggest"]
+__all__ = ["Reference", "parse_reference", "requested_features", "suggest"]
 
 _REFERENCE = re.compile(r"(?P<view>[^:@\s]+)(?:@(?P<version>[0-9]+))?:(?P<feature>[^:@\s]+)")
 
@@ -50,3 +50,11 @@ def suggest(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"valid are {', '.join(names[:20])}{' …' if len(names) > 20 else ''}" if names else "there are none"
+
+
+def requested_features(features: Sequence[str] | str | None, feature_refs: Sequence[str] | None) -> Sequence[str] | str:
+    """Take ``features``, or what was given under their old name."""
+    chosen = features if features is not None else feature_refs
+    if chosen is None:
+        raise FeatureNotFound('no features are named; give features=["view:feature", …] or a service\'s name')
+    return chosen

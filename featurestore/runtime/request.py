@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
-from featurestore.errors import ExitCode
-from featurestore.intervals import Interval
+from featurestore.errors import ExitCode, SettingsError
+from featurestore.intervals import Interval, show_instant
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.plan.stages import PublishStage, Stage, build_stages
 from featurestore.runtime.context import RuntimeContext
@@ -15,7 +16,18 @@ from featurestore.runtime.publish_keys import EntityRows, publish_keys
 from featurestore.runtime.results import JobResult, ViewResult
 from featurestore.runtime.run import recover
 
-__all__ = ["plan_request", "run_key_publication", "run_publication", "run_request", "with_parents"]
+__all__ = ["bounds_of", "plan_request", "run_key_publication", "run_publication", "run_request", "with_parents"]
+
+
+def bounds_of(start: datetime, end: datetime) -> Interval:
+    """Give the range; SettingsError where it ends before it starts."""
+    try:
+        return Interval(start, end)
+    except ValueError as error:
+        raise SettingsError(
+            f"the range starts at {show_instant(start)}, after its end {show_instant(end)}; "
+            "give the earlier instant first (the end itself is not in the range)"
+        ) from error
 
 
 def plan_request(

@@ -12,13 +12,14 @@ from featurestore.models.local import LocalModels
 from featurestore.retrieval.planner import Features
 from featurestore.serving.code import CodeSource, ImportedCode
 from featurestore.serving.core import Block, LookupCore, LookupObserver, LookupRequest, Read
-from featurestore.serving.deadline import ends_after, left_until
+from featurestore.serving.deadline import as_duration, ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
 from featurestore.serving.inference import Inference
 from featurestore.serving.inference_options import InferenceOptions
 from featurestore.serving.manifests import ManifestSource, StoredManifests
 from featurestore.serving.model_batch import Predictor
 from featurestore.serving.response import OnlineResponse
+from featurestore.serving.row_cache import CacheOptions
 from featurestore.stores.base import OnlineStore
 
 __all__ = ["OnlineClient"]
@@ -30,7 +31,7 @@ class OnlineClient:
     ``manifests`` default to what ``apply`` left in the online store. ``code`` gives on-demand functions and models: by
     default what the import path has. ``predictor`` says where models run, in this process by default, and ``inference``
     how that is bounded. ``deadline`` is the default for a call; ``metrics`` (``serving.metrics.LookupMetrics``) counts
-    and times lookups.
+    and times lookups. ``cache`` lets calls answer from what this process read a moment ago.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class OnlineClient:
         predictor: Predictor | None = None,
         inference: InferenceOptions | None = None,
         metrics: LookupObserver | None = None,
+        cache: CacheOptions | None = None,
     ) -> None:
         code = code or ImportedCode()
         self._store = store
@@ -57,6 +59,7 @@ class OnlineClient:
             clock=clock,
             code=code,
             observer=metrics,
+            cache=cache,
         )
 
     def get_online_features(
@@ -66,12 +69,14 @@ class OnlineClient:
         *,
         full_feature_names: bool = False,
         deadline: timedelta | float | None = None,
+        max_cached_age: timedelta | float | None = None,
         repair: bool = True,
     ) -> OnlineResponse:
         """Look up features and predictions for each entity row, in its order; duplicates are fine.
 
         ``features`` are references (``view:feature``, ``view@2:feature``), a service, or a service's name.
-        ``deadline`` bounds the call in seconds. Predictions that their view wants inferred are made and written back
+        ``deadline`` bounds the call in seconds. What this process read at most ``max_cached_age`` ago is not read again
+        (0: all is; default: as ``cache`` says). Predictions that their view wants inferred are made and written back
         unless ``repair`` is False: then stale ones are served as such.
         """
         ends = ends_after(self._deadline if deadline is None else deadline)
@@ -82,6 +87,7 @@ class OnlineClient:
                 full_feature_names=full_feature_names,
                 repair=repair,
                 ends=ends,
+                max_cached_age=as_duration(max_cached_age),
             )
         )
         result: list[bytes | None] | None = None

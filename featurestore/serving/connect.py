@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from featurestore.errors import ToolMissing
 from featurestore.intervals import utc_now
@@ -12,10 +13,14 @@ from featurestore.models.local import LocalModels
 from featurestore.serving.client import OnlineClient
 from featurestore.serving.code import AppliedCode
 from featurestore.serving.core import LookupObserver
+from featurestore.serving.row_cache import CacheOptions
 from featurestore.settings import Settings
-from featurestore.stores.online import connect_online
+from featurestore.stores.online import OnlineAddress, connect_online
 
-__all__ = ["connect_client", "lookup_observer"]
+if TYPE_CHECKING:
+    from featurestore.serving.aio import AsyncOnlineClient
+
+__all__ = ["connect_async_client", "connect_client", "lookup_observer"]
 
 
 def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> OnlineClient:
@@ -23,7 +28,7 @@ def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_no
 
     On-demand functions and models are those of the definitions that were applied, whatever the repo holds by now.
     """
-    code = _applied_code(settings)
+    code = AppliedCode(settings.project, settings.state_path / "code")
     return OnlineClient(
         connect_online(settings, for_lookups=True),
         settings.project,
@@ -32,11 +37,30 @@ def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_no
         code=code,
         predictor=LocalModels(code.resolve, files=ModelFiles(settings.repo, code.files)),
         metrics=lookup_observer(settings),
+        cache=_cache(settings),
     )
 
 
-def _applied_code(settings: Settings) -> AppliedCode:
-    return AppliedCode(settings.project, settings.state_path / "code")
+def connect_async_client(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> AsyncOnlineClient:
+    """Open the same for asyncio; connections of their own serve what inference writes, from threads."""
+    from featurestore.serving.aio import AsyncOnlineClient
+
+    code = AppliedCode(settings.project, settings.state_path / "code")
+    return AsyncOnlineClient(
+        OnlineAddress.of(settings).connect_async(),
+        connect_online(settings),
+        settings.project,
+        clock=clock,
+        deadline=settings.deadline,
+        code=code,
+        predictor=LocalModels(code.resolve, files=ModelFiles(settings.repo, code.files)),
+        metrics=lookup_observer(settings),
+        cache=_cache(settings),
+    )
+
+
+def _cache(settings: Settings) -> CacheOptions:
+    return CacheOptions(max_age=settings.cached_age, max_rows=settings.cached_rows)
 
 
 def lookup_observer(settings: Settings) -> LookupObserver | None:

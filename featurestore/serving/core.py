@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias, cast
 
 from featurestore.codec.keys import pointer_key
@@ -22,6 +22,7 @@ from featurestore.serving.manifests import ManifestSource
 from featurestore.serving.policies import settle
 from featurestore.serving.predictions import PredictionRows
 from featurestore.serving.response import OnlineResponse
+from featurestore.serving.row_cache import CacheOptions, RowCache
 from featurestore.serving.rows import ViewRows
 from featurestore.serving.snapshot import BoundPlan, Snapshot
 
@@ -54,7 +55,8 @@ class LookupRequest:
     """What the caller asked for.
 
     Without ``repair`` no prediction is made: stale ones are served as such. ``ends`` is the monotonic time by which
-    the call is to be over.
+    the call is to be over. ``max_cached_age`` bounds how long ago this process may have read what it answers with; None
+    is the core's default.
     """
 
     features: Features
@@ -62,6 +64,7 @@ class LookupRequest:
     full_feature_names: bool = False
     repair: bool = True
     ends: float | None = None
+    max_cached_age: timedelta | None = None
 
 
 class LookupObserver(Protocol):
@@ -84,8 +87,12 @@ class LookupCore:
         clock: Callable[[], datetime],
         code: CodeSource,
         observer: LookupObserver | None = None,
+        cache: CacheOptions | None = None,
     ) -> None:
+        cache = cache or CacheOptions()
         self._observer = observer
+        self._cache = RowCache(max_rows=cache.max_rows)
+        self._cached_age = cache.max_age
         self._pointer_key = pointer_key(project)
         self._manifests = manifests
         self._inference = inference
@@ -103,19 +110,26 @@ class LookupCore:
         """Go through one lookup: a read of the pointer record and all rows, once more if a version was switched."""
         snapshot, bound = yield from self._plan(request)
         columns = read_entity_rows(request.entity_rows, bound.needed)
-        if not columns.count:
-            nothing: list[_Blobs] = [()] * len(bound.reads)
-            return (yield from self._answer(bound, columns, nothing, nothing, request))
         keys = _encode(bound, columns)
-        record, blobs = yield from self._read(keys)
-        if record != snapshot.record:
-            snapshot = yield from self._take_snapshot(record)
+        reading = yield from self._read(keys, snapshot.record, request)
+        if reading.record != snapshot.record:
+            snapshot = yield from self._take_snapshot(reading.record)
             before, bound = bound, snapshot.bound(request.features, request.full_feature_names)
             if bound.storage != before.storage or bound.needed != before.needed:
                 columns = read_entity_rows(request.entity_rows, bound.needed)
                 keys = _encode(bound, columns)
-                _, blobs = yield from self._read(keys)
-        return (yield from self._answer(bound, columns, keys.lists, blobs, request))
+                reading = yield from self._read(keys, snapshot.record, request)
+        frame, predictions = self._judge(bound, columns, reading.blobs)
+        if reading.is_cached and not all(judged.is_fresh for judged in predictions):
+            return (yield from self._lookup(replace(request, max_cached_age=timedelta(0))))
+        for plan, judged in zip(bound.plan.predictions, predictions, strict=True):
+            if not judged.is_fresh:
+                yield from self._settle(bound, plan, judged, frame, keys.lists[plan.read], request)
+        if bound.calls:
+            yield from self._have_code(bound)
+            for number in bound.calls:
+                frame.call(number)
+        return OnlineResponse(bound, frame, predictions, columns)
 
     def _plan(self, request: LookupRequest) -> Generator[Step, Any, tuple[Snapshot, BoundPlan]]:
         """Plan on the state last seen; a name that it lacks may have been applied since."""
@@ -148,53 +162,58 @@ class LookupCore:
         self._snapshot = snapshot = Snapshot(self._manifests, record)
         return snapshot
 
-    def _read(self, keys: _Keys) -> Generator[Step, Any, tuple[bytes | None, list[_Blobs]]]:
-        """Read the pointer record and all rows at once; a null key has no row."""
-        wanted = [self._pointer_key]
+    def _read(self, keys: _Keys, record: bytes | None, request: LookupRequest) -> Generator[Step, Any, _Reading]:
+        """Read the pointer record and all rows at once; a null key has no row, and no key no read."""
+        wanted: list[bytes] = []
         for encoded in keys.lists:
             wanted += [key for key in encoded if key is not None] if keys.has_nulls else cast("list[bytes]", encoded)
-        found = yield Read(wanted)
+        is_cached = False
+        if not keys.count:
+            found: Sequence[bytes | None] = [record]
+        elif self._cached_age or request.max_cached_age:
+            found, is_cached = yield from self._read_cached(wanted, record, request)
+        else:
+            found = yield Read([self._pointer_key, *wanted])
+        blobs: list[_Blobs] = []
         if keys.has_nulls:
             rest = iter(found[1:])
-            return found[0], [[None if key is None else next(rest) for key in encoded] for encoded in keys.lists]
-        blobs: list[_Blobs] = []
-        at = 1
-        for encoded in keys.lists:
-            blobs.append(found[at : at + len(encoded)])
-            at += len(encoded)
-        return found[0], blobs
+            blobs += [[None if key is None else next(rest) for key in encoded] for encoded in keys.lists]
+        else:
+            at = 1
+            for encoded in keys.lists:
+                blobs.append(found[at : at + len(encoded)])
+                at += len(encoded)
+        return _Reading(found[0], blobs, is_cached)
 
-    def _answer(
-        self,
-        bound: BoundPlan,
-        columns: EntityColumns,
-        keys: Sequence[_Blobs],
-        blobs: Sequence[_Blobs],
-        request: LookupRequest,
-    ) -> Lookup:
+    def _read_cached(
+        self, wanted: list[bytes], record: bytes | None, request: LookupRequest
+    ) -> Generator[Step, Any, tuple[Sequence[bytes | None], bool]]:
+        """Read what was not read a moment ago; never rows of two pointer records together."""
+        cache, now_us = self._cache, to_micros(self._clock())
+        max_age = self._cached_age if request.max_cached_age is None else request.max_cached_age
+        held = cache.find(record, wanted, now_us=now_us, max_age=max_age) if max_age else {}
+        missing = [key for key in dict.fromkeys(wanted) if key not in held]
+        if not missing and cache.is_confirmed(now_us=now_us, max_age=max_age):
+            return [record, *(held[key] for key in wanted)], True
+        found = yield Read([self._pointer_key, *missing])
+        cache.put(found[0], missing, found[1:], now_us=now_us)
+        if held and found[0] != record:
+            found = yield Read([self._pointer_key, *wanted])
+            cache.put(found[0], wanted, found[1:], now_us=now_us)
+            return found, False
+        values = {**held, **dict(zip(missing, found[1:], strict=True))}
+        return [found[0], *(values[key] for key in wanted)], bool(held)
+
+    def _judge(
+        self, bound: BoundPlan, columns: EntityColumns, blobs: Sequence[_Blobs]
+    ) -> tuple[Frame, list[PredictionRows]]:
         now_us = to_micros(self._clock())
         rows = [
             ViewRows(read.values.decode(found), read.rules, now_us, read.reader)
             for read, found in zip(bound.reads, blobs, strict=True)
         ]
-        frame = Frame(bound.plan, rows, columns, self._code.resolve)
-        predictions: list[PredictionRows] = []
-        for prediction in bound.predictions:
-            judged = PredictionRows(prediction, rows, now_us=now_us)
-            predictions.append(judged)
-            if not judged.is_fresh:
-                plan = prediction.plan
-                call = self._settling(plan, judged, frame, keys[plan.read], request)
-                if plan.view.on_stale == "infer" and request.repair:
-                    yield from self._have_code(bound)
-                    yield Block(call)
-                else:
-                    call()
-        if bound.calls:
-            yield from self._have_code(bound)
-            for number in bound.calls:
-                frame.call(number)
-        return OnlineResponse(bound, frame, predictions, columns)
+        predictions = [PredictionRows(prediction, rows, now_us=now_us) for prediction in bound.predictions]
+        return Frame(bound.plan, rows, columns, self._code.resolve), predictions
 
     def _have_code(self, bound: BoundPlan) -> Generator[Step, Any, None]:
         """See that the user functions that run are those of the manifest that the request sees."""
@@ -203,14 +222,32 @@ class LookupCore:
             self._code.take(bound.code, (yield Read([*wanted])) if wanted else ())
             self._code_digest = bound.code
 
-    def _settling(
-        self, plan: PredictionPlan, judged: PredictionRows, frame: Frame, keys: _Blobs, request: LookupRequest
-    ) -> Callable[[], None]:
-        """Make the call that applies the view's policies to rows that are stale or missing."""
-        infer = None
-        if request.repair:
-            infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys, ends=request.ends)
-        return functools.partial(settle, plan, judged, frame.rows, keys, infer)
+    def _settle(
+        self,
+        bound: BoundPlan,
+        plan: PredictionPlan,
+        judged: PredictionRows,
+        frame: Frame,
+        keys: _Blobs,
+        request: LookupRequest,
+    ) -> Generator[Step, Any, None]:
+        """Apply the view's policies to rows that are stale or missing."""
+        if plan.view.on_stale != "infer" or not request.repair:
+            settle(plan, judged, frame.rows, keys, None)
+            return
+        yield from self._have_code(bound)
+        infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys, ends=request.ends)
+        yield Block(functools.partial(settle, plan, judged, frame.rows, keys, infer))
+        self._cache.drop([key for key in keys if key is not None])
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The pointer record and the values of each read; ``is_cached`` says that some were read earlier."""
+
+    record: bytes | None
+    blobs: list[_Blobs]
+    is_cached: bool
 
 
 @dataclass(slots=True)
@@ -219,10 +256,13 @@ class _Keys:
 
     lists: list[_Blobs]
     has_nulls: bool
+    count: int
 
 
 def _encode(bound: BoundPlan, columns: EntityColumns) -> _Keys:
     lists: list[_Blobs] = [()] * len(bound.reads)
+    if not columns.count:
+        return _Keys(lists, False, 0)
     has_nulls = False
     done = 0
     for keyed in bound.keyed:
@@ -234,4 +274,4 @@ def _encode(bound: BoundPlan, columns: EntityColumns) -> _Keys:
     if done < len(lists):
         has_nulls = True
         lists = [keys or [None] * columns.count for keys in lists]
-    return _Keys(lists, has_nulls)
+    return _Keys(lists, has_nulls, columns.count)

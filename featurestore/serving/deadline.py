@@ -1,4 +1,4 @@
-"""When a call ends, and what is left of it."""
+"""When a call ends, what is left of it, and how old its answer may be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from featurestore.errors import DeadlineExceeded
 
-__all__ = ["ends_after", "left_until"]
+__all__ = ["as_duration", "ends_after", "left_until"]
 
 
 def ends_after(deadline: timedelta | float | None) -> float | None:
@@ -25,3 +25,8 @@ def left_until(ends: float | None) -> float | None:
     if left <= 0:
         raise DeadlineExceeded("the lookup's deadline passed before its rows were read; give it more time")
     return left
+
+
+def as_duration(seconds: timedelta | float | None) -> timedelta | None:
+    """Give seconds or a timedelta as a timedelta."""
+    return timedelta(seconds=seconds) if isinstance(seconds, int | float) else seconds

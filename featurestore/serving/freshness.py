@@ -98,17 +98,24 @@ class Freshness:
 
     def _common_digest(self) -> int | None:
         """Give the digest that all rows share where all rows of each input share a stamp and none is absent."""
-        stamps = tuple(rows.common_stamp if rows.places is None else None for rows in self._inputs)
-        return None if None in stamps else stamps_digest(stamps)
+        stamps: list[bytes | None] = []
+        for rows in self._inputs:
+            stamp = rows.common_stamp if rows.places is None else None
+            if stamp is None:
+                return None
+            stamps.append(stamp)
+        return stamps_digest(tuple(stamps))
 
     def _are_inputs_unchanged(self) -> bool:
         """Compare the digests of all rows, none of which is absent."""
         own = self._own
         number = own.layout.numbers[INPUTS_DIGEST]
-        if own.count > FEW_ROWS:
-            digest = self._common_digest()
-            return bool((own.heads[f"c{number}"] == (self.digest if digest is None else digest)).all())
         at = own.layout.offsets[number]
+        digest = self._common_digest()
+        if digest is not None and own.count == 1:
+            return int.from_bytes(own.packed[at : at + 8], "little", signed=True) == digest
+        if own.count > FEW_ROWS:
+            return bool((own.heads[f"c{number}"] == (self.digest if digest is None else digest)).all())
         stamps = zip(*(rows.stamps() for rows in self._inputs), strict=True)
         return all(
             int.from_bytes(blob[at : at + 8], "little", signed=True) == stamps_digest(row)

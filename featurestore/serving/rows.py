@@ -121,8 +121,10 @@ class ViewRows:
     def _find_expired(self) -> np.ndarray[Any, Any] | None:
         rules = self._rules
         limit = rules.limit if rules.limit is not None else rules.emptied_limit
+        if limit is None:
+            return None
         oldest = self.decoded.oldest_event_us
-        if limit is None or oldest is None or self._now - oldest <= limit or self._is_held(oldest):
+        if oldest is None or self._now - oldest <= limit or self._is_held(oldest):
             return None
         expired = (self.age_us > limit) & self.decoded.present
         if rules.limit is None:

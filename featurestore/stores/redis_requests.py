@@ -44,10 +44,13 @@ class Reading:
     def __init__(self, keys: Sequence[bytes], *, by_slot: bool) -> None:
         self._keys = keys
         self.suits_replicas = any(key.startswith(b"{") for key in keys)
-        self._places = group_places(keys, limit=len(keys), by_slot=True) if by_slot else [list(range(len(keys)))]
+        self._places: list[Sequence[int]] = [range(len(keys))]
+        if not by_slot:
+            self.requests = [Request(("MGET", *keys))]
+            return
+        self._places = [*group_places(keys, limit=len(keys), by_slot=True)]
         self.requests = [
-            Request(("MGET", *(keys[place] for place in places)), slot_of(keys[places[0]]) if by_slot else 0)
-            for places in self._places
+            Request(("MGET", *(keys[place] for place in places)), slot_of(keys[places[0]])) for places in self._places
         ]
 
     def divide(self) -> list[Request]:
