@@ -111,12 +111,14 @@ class RedisServer:
     def start(self) -> bool:
         """Start the server and wait until it serves; False when it already did.
 
-        Idempotent; of several starters at once one starts it and the others wait for it.
+        Idempotent; of several starters at once one starts it and the others wait for it. A server that runs but does
+        not answer gets no second one beside it: both would write one file.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(self.folder / "redis.lock"):
-            if self.is_running():
-                self._wait_until_ready(read_process(self._pid_file))
+            running = read_process(self._pid_file)
+            if self.is_running() or (running is not None and running.is_running()):
+                self._wait_until_ready(running)
                 return False
             binary = find_redis_server()
             self._refuse_older(binary)

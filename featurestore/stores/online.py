@@ -8,6 +8,7 @@ from typing import Any
 from featurestore.embedded.redis_server import redis_socket_path
 from featurestore.settings import Settings
 from featurestore.stores.base import AsyncOnlineReader, OnlineStore
+from featurestore.stores.redis_address import parse_address
 
 __all__ = ["OnlineAddress", "connect_online"]
 
@@ -23,7 +24,12 @@ class OnlineAddress:
 
     @classmethod
     def of(cls, settings: Settings) -> OnlineAddress:
-        """Take the configured address, else the project's own server on its unix socket."""
+        """Take the configured address, else the project's own server on its unix socket.
+
+        SettingsError for a connection string or an option that is wrong.
+        """
+        if settings.redis_url is not None or settings.redis_options:
+            parse_address(settings.redis_url or "unix:///", settings.redis_options)
         return cls(
             kind=settings.online_type,
             url=settings.redis_url or f"unix://{redis_socket_path(settings.redis_folder)}",

@@ -110,7 +110,7 @@ class RedisOnlineStore:
 
     def group_keys(self, keys: Sequence[bytes], *, limit: int = KEYS_PER_SCRIPT) -> list[list[int]]:
         """Give places in ``keys`` whose keys one script may be called with: few, and on a cluster of one slot."""
-        return group_places(keys, limit=limit, by_slot=self._by_slot)
+        return [places for _, places in group_places(keys, limit=limit, by_slot=self._by_slot)]
 
     def run_script(
         self, script: Script, groups: Sequence[Group], *, deadline: float | None = None, repeats: bool = True

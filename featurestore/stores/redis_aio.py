@@ -90,7 +90,7 @@ class AsyncRedisOnlineStore:
 
     def group_keys(self, keys: Sequence[bytes]) -> list[list[int]]:
         """Give places in ``keys`` whose keys one script may be called with: at most 64, on a cluster of one slot."""
-        return group_places(keys, limit=KEYS_PER_SCRIPT, by_slot=self._by_slot)
+        return [places for _, places in group_places(keys, limit=KEYS_PER_SCRIPT, by_slot=self._by_slot)]
 
     async def run_script(
         self, script: Script, groups: Sequence[Group], *, deadline: float | None = None, repeats: bool = True
@@ -159,6 +159,7 @@ class AsyncRedisOnlineStore:
                 replies = await self._pool(target).exchange(self._topology.questions, question_end(expires))
                 self._topology.learn(target, replies)
             except Failure as error:
+                error.server = str(target.node)
                 failure = error
             else:
                 return None

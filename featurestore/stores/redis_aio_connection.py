@@ -10,9 +10,9 @@ from typing import Any
 
 from featurestore.stores.redis_address import Access, Node
 from featurestore.stores.redis_connection import prepare_tcp
-from featurestore.stores.redis_errors import Late, LostConnection
+from featurestore.stores.redis_errors import Late, LostConnection, Untrusted
 from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, new_reader, pack
-from featurestore.stores.redis_tls import tls_context
+from featurestore.stores.redis_tls import is_untrusted, tls_context
 
 __all__ = ["AsyncConnection", "AsyncConnectionPool"]
 
@@ -50,7 +50,8 @@ class AsyncConnection(asyncio.Protocol):
         except TimeoutError as error:
             raise Late("the deadline passed") from error
         except OSError as error:
-            raise LostConnection(str(error)) from error
+            lost = Untrusted if access.tls and is_untrusted(error) else LostConnection
+            raise lost(str(error)) from error
         try:
             check_greeting(first, await connection.exchange(first, expires))
         except BaseException:

@@ -127,18 +127,20 @@ class Call:
     def settle(self, batch: Batch, outcome: list[Any] | Failure) -> None:
         """Take in the replies to a batch's commands, or why there are none; raise what is final."""
         if isinstance(outcome, Failure):
+            outcome.server = str(batch.target.node)
             self._lost(batch, outcome)
             return
         for request, place in zip(batch.requests, batch.places, strict=True):
             reply = outcome[place]
             if type(reply) is ReplyError:
+                reply.server = str(batch.target.node)
                 self._refused(batch.target, request, reply)
             else:
                 request.reply = reply
 
     def unreachable(self, failure: Failure) -> None:
         """Take in that nobody could say who serves: ask again after a pause, if that may help."""
-        if isinstance(failure, ReplyError) and ruling(failure).remedy is Remedy.NONE:
+        if _is_final(failure):
             raise self._error(failure)
         self._topology.doubt(None)
         if isinstance(failure, Late) and self._last is not None:
@@ -161,7 +163,7 @@ class Call:
         """Decide about requests of which nobody knows whether they were carried out."""
         self._topology.doubt(batch.target)
         is_over = isinstance(failure, Late) and batch.expires >= self.expires
-        if is_over or not self._repeats or (isinstance(failure, ReplyError) and ruling(failure).remedy is Remedy.NONE):
+        if is_over or not self._repeats or _is_final(failure):
             raise self._error(failure)
         self.was_repeated = True
         for request in batch.requests:
@@ -217,6 +219,11 @@ class Call:
 
     def _name(self) -> str:
         return str(self.requests[0].command[0])
+
+
+def _is_final(failure: Failure) -> bool:
+    """Say whether nothing helps; another attempt may still be in time where one was late."""
+    return ruling(failure).remedy is Remedy.NONE and not isinstance(failure, Late)
 
 
 def question_end(expires: float) -> float:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from featurestore.stores.redis_address import Access, Node
-from featurestore.stores.redis_errors import Failure, Late, LostConnection
+from featurestore.stores.redis_errors import Failure, Late, LostConnection, Untrusted
 from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, new_reader, pack
-from featurestore.stores.redis_tls import tls_context
+from featurestore.stores.redis_tls import is_untrusted, tls_context
 
 __all__ = ["Connection", "ConnectionPool", "prepare_tcp"]
 
@@ -209,7 +209,7 @@ def _connect(node: Node, access: Access, expires: float) -> socket.socket:
         return context.wrap_socket(opened, server_hostname=node.host)
     except OSError as error:
         opened.close()
-        raise _failure(error) from error
+        raise Untrusted(str(error)) if is_untrusted(error) else _failure(error) from error
 
 
 def _connect_tcp(node: Node, expires: float) -> socket.socket:

@@ -8,15 +8,32 @@ from enum import StrEnum
 
 from featurestore.errors import DeadlineExceeded, FeatureStoreError, OnlineStoreUnavailable, StateError
 
-__all__ = ["RULINGS", "Failure", "Late", "LostConnection", "Remedy", "ReplyError", "Ruling", "ruling", "translate"]
+__all__ = [
+    "RULINGS",
+    "Failure",
+    "Late",
+    "LostConnection",
+    "Remedy",
+    "ReplyError",
+    "Ruling",
+    "Untrusted",
+    "ruling",
+    "translate",
+]
 
 
 class Failure(Exception):
-    """Anything but an answer; ``translate`` turns it into an error of the package."""
+    """Anything but an answer; ``translate`` turns it into an error of the package. ``server`` says whose it is."""
+
+    server: str = ""
 
 
 class LostConnection(Failure):
     """No connection was made, it ended, or what answers does not speak Redis' protocol."""
+
+
+class Untrusted(LostConnection):
+    """The server's certificate is not one that the settings trust."""
 
 
 class Late(Failure):
@@ -102,6 +119,8 @@ def ruling(failure: Failure) -> Ruling:
     """Say what a failure is and what helps."""
     if isinstance(failure, Late):
         return Ruling(DeadlineExceeded, "give the call a longer deadline, or look at the server's slow log")
+    if isinstance(failure, Untrusted):
+        return Ruling(OnlineStoreUnavailable, "check ssl_ca_certs, and that its certificate names the host")
     if not isinstance(failure, ReplyError):
         return Ruling(OnlineStoreUnavailable, _START, Remedy.LOOK)
     if found := RULINGS.get(failure.code):
@@ -113,8 +132,9 @@ def ruling(failure: Failure) -> Ruling:
 def translate(failure: Failure, *, command: str, address: str) -> FeatureStoreError:
     """Give the error to raise instead."""
     found = ruling(failure)
+    where = f"{address} ({failure.server})" if failure.server not in address else address
     return found.kind(
-        f"{command} at {address} failed: {failure}; {found.advice}",
+        f"{command} at {where} failed: {failure}; {found.advice}",
         command=command,
         address=address,
         cause=failure.code if isinstance(failure, ReplyError) else type(failure).__name__,

@@ -48,17 +48,17 @@ class Reading:
         if not by_slot:
             self.requests = [Request(("MGET", *keys))]
             return
-        self._places = [*group_places(keys, limit=len(keys), by_slot=True)]
-        self.requests = [
-            Request(("MGET", *(keys[place] for place in places)), slot_of(keys[places[0]])) for places in self._places
-        ]
+        groups = group_places(keys, limit=len(keys), by_slot=True)
+        self._places = [places for _, places in groups]
+        self.requests = [Request(("MGET", *(keys[place] for place in places)), slot) for slot, places in groups]
 
     def divide(self) -> list[Request]:
         """Give a request for each key of those that could not be read together; ``values`` has them then."""
         for number in range(len(self._places)):
             if type(self.requests[number].reply) is ReplyError:
                 places = self._places[number]
-                singles = [Request(("MGET", self._keys[place]), slot_of(self._keys[place])) for place in places]
+                slot = self.requests[number].slot
+                singles = [Request(("MGET", self._keys[place]), slot) for place in places]
                 self._places += [[place] for place in places[1:]]
                 self._places[number] = places[:1]
                 self.requests[number] = singles[0]
@@ -79,27 +79,34 @@ class Reading:
 class Writing:
     """One round of compare-and-set writes."""
 
-    def __init__(self, pairs: Sequence[tuple[bytes, bytes]], expiries: Sequence[int], places: list[list[int]]) -> None:
+    def __init__(
+        self, pairs: Sequence[tuple[bytes, bytes]], expiries: Sequence[int], groups: Sequence[tuple[int, list[int]]]
+    ) -> None:
         self._pairs = pairs
         self._expiries = expiries
-        self._places = places
-        self.requests = [self._request(group) for group in places]
+        self._groups = groups
+        self.requests = [self._request(slot, places) for slot, places in groups]
 
     def divide(self) -> list[Request]:
         """Give a request for each pair of those that could not be written together; ``written`` counts them then."""
-        again = [n for n, request in enumerate(self.requests) if type(request.reply) is ReplyError]
-        singles = [self._request([place]) for number in again for place in self._places[number]]
-        self.requests = [request for n, request in enumerate(self.requests) if n not in set(again)] + singles
+        done: list[Request] = []
+        singles: list[Request] = []
+        for request, (slot, places) in zip(self.requests, self._groups, strict=True):
+            if type(request.reply) is ReplyError:
+                singles += [self._request(slot, [place]) for place in places]
+            else:
+                done.append(request)
+        self.requests = done + singles
         return singles
 
     def written(self) -> int:
         return sum(request.reply for request in self.requests)
 
-    def _request(self, places: Sequence[int]) -> Request:
+    def _request(self, slot: int, places: Sequence[int]) -> Request:
         keys = [self._pairs[place][0] for place in places]
         values: list[Any] = [self._pairs[place][1] for place in places]
         expiries = [self._expiries[place] for place in places] if self._expiries else []
-        return _script_request(WRITE_IF_NEWER, (keys, values + (expiries if any(expiries) else [])))
+        return _script_request(WRITE_IF_NEWER, (keys, values + (expiries if any(expiries) else [])), slot)
 
 
 def write_rounds(
@@ -112,8 +119,8 @@ def write_rounds(
         )
     expiries = [] if expire_at_ms is None else list(map(int, expire_at_ms))
     groups = group_places([key for key, _ in pairs], limit=KEYS_PER_SCRIPT, by_slot=by_slot)
-    sizes = [sum(len(pairs[place][1]) for place in group) for group in groups]
-    for first, last in _rounds([len(group) for group in groups], sizes):
+    sizes = [sum(len(pairs[place][1]) for place in places) for _, places in groups]
+    for first, last in _rounds([len(places) for _, places in groups], sizes):
         yield Writing(pairs, expiries, groups[first:last])
 
 
@@ -124,23 +131,19 @@ def script_rounds(script: Script, groups: Sequence[Group]) -> Iterator[list[Requ
         raise ValueError(f"a script is called with at most {KEYS_PER_SCRIPT} keys; found {too_many}: make more groups")
     sizes = [sum(len(part) for part in arguments if isinstance(part, bytes | str)) for _, arguments in groups]
     for first, last in _rounds([len(keys) for keys, _ in groups], sizes):
-        yield [_script_request(script, group) for group in groups[first:last]]
+        yield [_script_request(script, group, slot_of(group[0][0]) if group[0] else 0) for group in groups[first:last]]
 
 
 def delete_rounds(keys: Sequence[bytes], *, by_slot: bool) -> Iterator[list[Request]]:
     """Give the deletions of keys, in round trips bounded by keys."""
     groups = group_places(keys, limit=KEYS_PER_SCRIPT, by_slot=by_slot)
-    for first, last in _rounds([len(group) for group in groups], [0] * len(groups)):
-        yield [
-            Request(("UNLINK", *(keys[place] for place in places)), slot_of(keys[places[0]]))
-            for places in groups[first:last]
-        ]
+    for first, last in _rounds([len(places) for _, places in groups], [0] * len(groups)):
+        yield [Request(("UNLINK", *(keys[place] for place in places)), slot) for slot, places in groups[first:last]]
 
 
-def _script_request(script: Script, group: Group) -> Request:
+def _script_request(script: Script, group: Group, slot: int) -> Request:
     keys, arguments = group
-    command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
-    return Request(command, slot_of(keys[0]) if keys else 0, script=script)
+    return Request(("EVALSHA", script.sha, len(keys), *keys, *arguments), slot, script=script)
 
 
 def _rounds(counts: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

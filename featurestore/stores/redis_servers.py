@@ -76,6 +76,7 @@ class Servers:
                 replies = self._pool(target).exchange(self.topology.questions, question_end(expires))
                 self.topology.learn(target, replies)
             except Failure as error:
+                error.server = str(target.node)
                 failure = error
             else:
                 return None

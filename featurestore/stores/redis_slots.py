@@ -23,19 +23,19 @@ def slot_of(key: bytes) -> int:
     return crc_hqx(key, 0) & (SLOTS - 1)
 
 
-def group_places(keys: Sequence[bytes], *, limit: int, by_slot: bool) -> list[list[int]]:
-    """Give groups of at most ``limit`` places in ``keys`` whose keys one script may be called with."""
+def group_places(keys: Sequence[bytes], *, limit: int, by_slot: bool) -> list[tuple[int, list[int]]]:
+    """Give (slot, places in ``keys``) with at most ``limit`` keys that one command may name; all in slot 0 if not."""
     if not by_slot:
-        return [list(range(start, min(start + limit, len(keys)))) for start in range(0, len(keys), limit)]
+        return [(0, list(range(start, min(start + limit, len(keys))))) for start in range(0, len(keys), limit)]
     groups: dict[int, list[int]] = {}
-    full: list[list[int]] = []
+    full: list[tuple[int, list[int]]] = []
     for place, key in enumerate(keys):
         slot = slot_of(key)
         group = groups.setdefault(slot, [])
         group.append(place)
         if len(group) == limit:
-            full.append(groups.pop(slot))
-    return [*full, *groups.values()]
+            full.append((slot, groups.pop(slot)))
+    return [*full, *groups.items()]
 
 
 def redirection(reply: ReplyError, asked: Node) -> tuple[int, Node]:

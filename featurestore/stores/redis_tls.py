@@ -12,7 +12,7 @@ from featurestore.stores.redis_address import Access
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["tls_context"]
+__all__ = ["is_untrusted", "tls_context"]
 
 
 @functools.cache
@@ -35,6 +35,13 @@ def tls_context(access: Access) -> ssl.SSLContext:
         ),
     )
     return context
+
+
+def is_untrusted(error: OSError) -> bool:
+    """Say whether a connection failed as the server's certificate was not accepted."""
+    import ssl
+
+    return isinstance(error, ssl.SSLCertVerificationError)
 
 
 def _load(name: str, path: str, load: Callable[[], None]) -> None:

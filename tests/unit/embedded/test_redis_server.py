@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +70,30 @@ def test_a_killed_server_starts_again_with_its_data(server: RedisServer) -> None
     assert server.start()
     with connect(server) as client:
         assert client.get("kept") == "1"
+
+
+def test_a_server_that_stands_still_gets_no_second_one_beside_it(server: RedisServer) -> None:
+    """Two servers on one append-only file would ruin it."""
+    server.start()
+    process = read_process(server.folder / "redis.pid")
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(ToolMissing, match=r"did not serve within 0\.5 s"):
+            RedisServer(folder=server.folder, start_seconds=0.5).start()
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    assert not server.start()
+    assert read_process(server.folder / "redis.pid") == process
+
+
+def test_processes_of_one_project_share_the_server(server: RedisServer) -> None:
+    server.start()
+    with connect(server) as client:
+        client.set("shared", "1")
+    script = "import redis, sys; print(redis.Redis(unix_socket_path=sys.argv[1]).get('shared').decode())"
+    said = subprocess.run([sys.executable, "-c", script, str(server.socket_path)], capture_output=True, text=True)
+    assert said.stdout.strip() == "1"
 
 
 def test_of_many_starters_one_starts_it(server: RedisServer) -> None:
