@@ -23,7 +23,7 @@ _PACKAGES = {
     "great-expectations": "quality",
     "apache-airflow": "airflow",
     "sqlalchemy": "registry",
-    "redis": "",
+    "hiredis": "",
     "pyarrow": "",
 }
 

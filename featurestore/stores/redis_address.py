@@ -167,7 +167,7 @@ def parse_address(url: str, options: Mapping[str, Any] | None = None) -> RedisAd
     if "@" in hosts:
         login, hosts = hosts.rsplit("@", 1)
         username, _, password = login.partition(":")
-        given |= {"username": unquote(username), "password": unquote(password)}
+        given |= {name: unquote(part) for name, part in (("username", username), ("password", password)) if part}
     service = ""
     if scheme == "unix":
         nodes: tuple[Node, ...] = (Node(path=unquote(hosts + parts.path)),)

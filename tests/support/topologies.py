@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from featurestore.stores.redis import RedisOnlineStore
+from tests.support.markdown import read_blocks
 from tests.support.online import locale_environment, running_redis
 from tests.support.redis_cluster import running_cluster
 from tests.support.redis_nodes import redis_program, running_node, running_sentinels
@@ -18,6 +19,7 @@ from tests.support.tls import tls_files
 
 __all__ = ["TOPOLOGIES", "Address", "opened_store", "running_topology"]
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "online-store.md"
 TOPOLOGIES = ("unix", "unix-7.0", "unix-en_US", "tls", "sentinel", "cluster", "cluster-7.0")
 
 
@@ -64,11 +66,17 @@ def opened_store(name: str, folder: Path) -> Iterator[RedisOnlineStore]:
         store.close()
 
 
+def documented_rights() -> list[str]:
+    """Give the commands that docs/online-store.md asks for."""
+    (block,) = (block for block in read_blocks(PAGE) if block.language == "text")
+    return block.text.split()
+
+
 @contextmanager
 def _tls(folder: Path) -> Iterator[Address]:
     """A server that speaks TLS only, wants a client's certificate, and knows one user beside the default's password."""
     files = tls_files(folder / "tls")
-    options = ("--user", "app", "on", ">s3cret", "~*", "+@all", "--requirepass", "other")
+    options = ("--user", "app", "on", ">s3cret", "~*", *documented_rights(), "--requirepass", "other")
     log_in = {"username": "app", "password": "s3cret"}
     with running_node(folder / "n", *options, version="7.0", tls=files, log_in=log_in) as node:
         yield Address(f"rediss://{node.host_port}", {**log_in, **files.client_options()})

@@ -43,6 +43,8 @@ def test_log_in_of_the_string_counts_before_options() -> None:
     assert (address.options.username, address.options.password) == ("ann", "s@cret")
     assert (address.options.client_name, address.options.retries) == ("jobs", 2)
     assert parse_address("redis://h", {"password": 7}).options.password == "7"
+    beside = parse_address("unix://ann@/run/redis.sock?password=s%40cret").options
+    assert (beside.username, beside.password) == ("ann", "s@cret")
 
 
 def test_sentinels_have_a_log_in_of_their_own() -> None:
