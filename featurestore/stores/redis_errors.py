@@ -106,6 +106,7 @@ _PLAIN = (
     ("password", Ruling(_Lost, _RIGHTS)),
     ("'auth' command", Ruling(_Lost, _RIGHTS)),
     ("ldap", Ruling(_Lost, _RIGHTS)),
+    ("can't run this command", Ruling(_Lost, _RIGHTS)),
     ("unknown command", Ruling(_Lost, "Redis 6.2 or newer is what is needed")),
     ("cluster support disabled", Ruling(_Lost, "it is no cluster; use redis:// as its connection string's start")),
 )

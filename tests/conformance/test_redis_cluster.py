@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pickle
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -139,6 +141,21 @@ def test_records_and_numbers_work_on_any_shard(cluster: ClusterSet, store: Redis
     assert store.project_id("alpha") != store.project_id("beta")
     assert abs(store.time_micros() - store.time_micros()) < 10_000_000
     store.check_eviction_policy()
+
+
+def test_a_pickled_copy_and_a_forked_child_have_connections_of_their_own(
+    cluster: ClusterSet, store: RedisOnlineStore
+) -> None:
+    keys = new_keys(30)
+    store.write_if_newer([(key, value(1)) for key in keys])
+    with closing(pickle.loads(pickle.dumps(store))) as copy:
+        assert copy.read(keys) == [value(1)] * 30
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if store.read(keys) == [value(1)] * 30 else 1)
+    assert store.read(keys) == [value(1)] * 30
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.read([*keys, b"absent"]) == [*[value(1)] * 30, None]
 
 
 def test_something_that_is_no_cluster_is_said_at_once(tmp_path: Path) -> None:

@@ -284,6 +284,7 @@ def test_plain_errors_of_log_in_and_limits_are_no_errors_of_the_data() -> None:
             OnlineStoreUnavailable,
         ),
         ("READONLY You can't write script: 1a, on @user_script:25.", OnlineStoreUnavailable),
+        ("ERR The user executing the script can't run this command or subcommand", OnlineStoreUnavailable),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", StateError),
     ],
 )

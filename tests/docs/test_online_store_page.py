@@ -13,6 +13,7 @@ from featurestore.stores.online import OnlineAddress
 from featurestore.stores.redis_address import _SCHEMES, Options, parse_address
 from tests.docs.test_snippets import ROOT
 from tests.support.markdown import Block, read_blocks
+from tests.support.topologies import documented_rights
 
 PAGE = ROOT / "docs" / "online-store.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -38,6 +39,13 @@ def test_every_option_is_listed_with_its_default() -> None:
     }
     shown |= {"db": "0", "replicas": ""}
     assert {name: default for name, _, default in rows if "://" not in name} == shown
+
+
+def test_every_command_of_a_script_is_among_the_rights() -> None:
+    rights = set(documented_rights())
+    for path in (ROOT / "featurestore").rglob("*.py"):
+        called = re.findall(r"redis\.call\('(\w+)'", path.read_text(encoding="utf-8"))
+        assert {f"+{name.lower()}" for name in called} <= rights, path
 
 
 def test_every_scheme_is_named() -> None:

@@ -17,7 +17,7 @@ from tests.support.redis_cluster import running_cluster
 from tests.support.redis_nodes import redis_program, running_node, running_sentinels
 from tests.support.tls import tls_files
 
-__all__ = ["TOPOLOGIES", "Address", "opened_store", "running_topology"]
+__all__ = ["TOPOLOGIES", "Address", "documented_rights", "opened_store", "running_topology"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "online-store.md"
 TOPOLOGIES = ("unix", "unix-7.0", "unix-en_US", "tls", "sentinel", "cluster", "cluster-7.0")
