@@ -47,9 +47,9 @@ class AsyncConnection(asyncio.Protocol):
                         cls, node.host, node.port, ssl=context, server_hostname=name
                     )
                     prepare_tcp(transport.get_extra_info("socket"))
-        except TimeoutError as error:
-            raise Late("the deadline passed") from error
         except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise Late("the deadline passed") from error
             lost = Untrusted if access.tls and is_untrusted(error) else LostConnection
             raise lost(str(error)) from error
         try:
@@ -102,7 +102,11 @@ class AsyncConnection(asyncio.Protocol):
         except LostConnection as error:
             self._fail(error)
             return
-        if len(self._replies) == self._count and not self._waiter.done():
+        if len(self._replies) < self._count:
+            return
+        if self._reader.has_data():
+            self._fail(LostConnection("the server said more than it was asked"))
+        elif not self._waiter.done():
             self._waiter.set_result(self._replies)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -68,6 +68,8 @@ class Connection:
             while (reply := reader.gets()) is not INCOMPLETE:
                 replies.append(reply)
                 if len(replies) == count:
+                    if reader.has_data():
+                        raise LostConnection("the server said more than it was asked")
                     return replies
             try:
                 self._socket.settimeout(_remaining(expires))
@@ -189,7 +191,8 @@ def _remaining(expires: float, reason: str = "the deadline passed") -> float:
 
 
 def _failure(error: OSError) -> Failure:
-    if isinstance(error, TimeoutError):
+    """Tell our own timeout from the system's, which gives a peer up by a clock of its own."""
+    if isinstance(error, TimeoutError) and error.errno is None:
         return Late("the deadline passed")
     return LostConnection(str(error))
 

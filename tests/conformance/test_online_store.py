@@ -82,6 +82,28 @@ def test_order_does_not_matter(store: OnlineStore, values: list[bytes], random: 
     assert store.read([one, other]) == [greatest, greatest]
 
 
+WRITES = st.lists(st.lists(st.tuples(st.integers(0, 2), VALUES), min_size=1, max_size=4), min_size=2, max_size=8)
+
+
+@settings(max_examples=40)
+@given(WRITES, st.randoms(use_true_random=False))
+def test_writers_that_come_between_each_other_leave_the_greatest(
+    store: OnlineStore, calls: list[list[tuple[int, bytes]]], random: object
+) -> None:
+    """Each call is one writer's; every one is made twice, as after a lost answer, in a random order of all."""
+    keys = new_keys(3)
+    held: dict[int, bytes] = {}
+    for call in sorted(calls * 2, key=lambda _: random.random()):  # type: ignore[attr-defined]
+        count = store.write_if_newer([(keys[place], written) for place, written in call])
+        wins = 0
+        for place, written in call:
+            if is_newer(written, held.get(place)):
+                held[place] = written
+                wins += 1
+        assert (count.written, count.ignored) == (wins, len(call) - wins)
+    assert store.read(keys) == [held.get(place) for place in range(3)]
+
+
 @settings(max_examples=100)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=4, max_size=4))
 def test_stamps_compare_as_whole_numbers_of_64_bits(store: OnlineStore, times: list[int]) -> None:

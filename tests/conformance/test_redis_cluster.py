@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.codec.keys import project_ids_key
-from featurestore.errors import OnlineStoreUnavailable
+from featurestore.errors import OnlineStoreUnavailable, StateError
 from featurestore.stores.redis import RedisOnlineStore
 from featurestore.stores.redis_aio import AsyncRedisOnlineStore
 from featurestore.stores.redis_requests import KEYS_PER_SCRIPT
@@ -141,6 +141,16 @@ def test_records_and_numbers_work_on_any_shard(cluster: ClusterSet, store: Redis
     assert store.project_id("alpha") != store.project_id("beta")
     assert abs(store.time_micros() - store.time_micros()) < 10_000_000
     store.check_eviction_policy()
+
+
+def test_an_evicting_node_is_named(cluster: ClusterSet, store: RedisOnlineStore) -> None:
+    node = cluster.primaries[1]
+    node.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(StateError, match=rf"Redis at {node.host_port} of redis\+cluster://.* allkeys-lru"):
+            store.check_eviction_policy()
+    finally:
+        node.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
 def test_a_pickled_copy_and_a_forked_child_have_connections_of_their_own(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ import redis
 
 from featurestore.errors import DeadlineExceeded, OnlineStoreUnavailable
 from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis_aio import AsyncRedisOnlineStore
 from featurestore.stores.redis_scripts import Script
 from tests.support.online import listening, running_redis
 
@@ -107,6 +109,23 @@ def test_a_record_replaced_by_an_attempt_whose_answer_was_lost_is_replaced(tmp_p
         assert store.replace_record(b"record", None, b"new")
         assert not store.replace_record(b"record", None, b"new")
         assert store.read([b"record"]) == [b"new"]
+
+
+def test_an_answer_to_nobody_is_given_to_nobody(tmp_path: Path) -> None:
+    def answer_twice(connection: socket.socket) -> None:
+        while data := connection.recv(1 << 16):
+            connection.sendall(HELLO if b"HELLO" in data else b"*1\r\n$1\r\n1\r\n*1\r\n$1\r\n2\r\n")
+
+    async def read(url: str) -> None:
+        store = AsyncRedisOnlineStore.connect(url, retries=1)
+        with pytest.raises(OnlineStoreUnavailable, match="said more than it was asked"):
+            await store.read([b"x"])
+        await store.close()
+
+    with listening(tmp_path / "s", answer_twice) as url, closing(RedisOnlineStore.connect(url, retries=1)) as store:
+        with pytest.raises(OnlineStoreUnavailable, match="said more than it was asked"):
+            store.read([b"x"])
+        asyncio.run(read(url))
 
 
 @pytest.mark.parametrize("code", ["LOADING", "BUSY", "NOREPLICAS", "CLUSTERDOWN"])

@@ -13,6 +13,7 @@ import pytest
 from featurestore.errors import OnlineStoreUnavailable
 from featurestore.stores.redis import RedisOnlineStore
 from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+from featurestore.stores.redis_scripts import Script
 from tests.support.online import running_redis
 from tests.support.tls import tls_files
 from tests.support.topologies import Address, running_topology
@@ -43,6 +44,20 @@ def test_certificates_and_log_in_are_right(server: Address) -> None:
         await store.close()
 
     asyncio.run(use())
+
+
+def test_a_connection_is_used_again(server: Address) -> None:
+    with closing(RedisOnlineStore.connect(server.url, **server.options)) as store:
+        store.read([b"absent"])
+        connected = connections(store)
+        for _ in range(20):
+            store.read([b"absent"])
+        assert connections(store) == connected
+
+
+def connections(store: RedisOnlineStore) -> int:
+    (info,) = store.run_script(Script("return redis.call('INFO', 'stats')"), [([b"x"], [])])
+    return int(info.decode().partition("total_connections_received:")[2].partition("\r")[0])
 
 
 @pytest.mark.parametrize(
