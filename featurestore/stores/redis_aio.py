@@ -163,7 +163,10 @@ class AsyncRedisOnlineStore:
                 failure = error
             else:
                 return None
-        return None if self._topology.primaries() else failure
+        if not self._topology.primaries():
+            return failure
+        self._topology.postpone()
+        return None
 
     async def _exchange(self, batch: Batch) -> list[Any] | Failure:
         try:

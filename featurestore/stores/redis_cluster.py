@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -15,9 +16,12 @@ from featurestore.stores.redis_topology import ReplicaChoice, Role, Target
 
 __all__ = ["ClusterTopology"]
 
+logger = logging.getLogger(__name__)
+
 _MOVES = 16
 """So many redirections show that the map is old: it is read anew. Each names one slot only."""
 _REPLICAS_SECONDS = 30.0
+_AGAIN_SECONDS = 5.0
 
 
 class ClusterTopology:
@@ -64,10 +68,18 @@ class ClusterTopology:
             target = Target(_node(primary, asked))
             primaries[first : last + 1] = [target] * (last + 1 - first)
             replicas[target] = tuple(sorted(Target(_node(other, asked), Role.REPLICA) for other in others))
+        if self._known and (gone := set(self._known) - set(replicas)):
+            logger.warning(
+                "no primaries of the cluster any more: %s", ", ".join(str(each.node) for each in sorted(gone))
+            )
         self._primaries, self._replicas, self._known = primaries, replicas, sorted(replicas)
         self._moves = 0
         self._until = time.monotonic() + _REPLICAS_SECONDS if self._reads_replicas else float("inf")
         self._is_doubted = False
+
+    def postpone(self) -> None:
+        """Go on with the map that is known."""
+        self._until = max(self._until, time.monotonic() + _AGAIN_SECONDS)
 
     def doubt(self, target: Target | None) -> None:
         """Read the map anew; leave a replica that failed alone for a while."""

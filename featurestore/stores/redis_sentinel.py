@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from featurestore.stores.redis_address import Node
@@ -14,7 +15,10 @@ from featurestore.stores.redis_topology import ReplicaChoice, Role, Target
 
 __all__ = ["SentinelTopology"]
 
+logger = logging.getLogger(__name__)
+
 _REPLICAS_SECONDS = 30.0
+_AGAIN_SECONDS = 5.0
 _UNFIT = {b"s_down", b"o_down", b"disconnected"}
 
 
@@ -59,9 +63,19 @@ class SentinelTopology:
         host, port = replies[0]
         replicas = tuple(_replicas(replies[1])) if self._reads_replicas else ()
         until = time.monotonic() + _REPLICAS_SECONDS if self._reads_replicas else float("inf")
-        self._known = _Known(Target(Node(host.decode(), int(port))), replicas, until)
+        primary = Target(Node(host.decode(), int(port)))
+        if self._known is not None and self._known.primary != primary:
+            logger.warning(
+                "the primary of %s is now %s, no more %s", self._service, primary.node, self._known.primary.node
+            )
+        self._known = _Known(primary, replicas, until)
         self._is_doubted = False
         self._sentinels = [asked, *(other for other in self._sentinels if other != asked)]
+
+    def postpone(self) -> None:
+        """Go on with the replicas that are known: lookups do not suffer from Sentinels that are away."""
+        if self._known is not None:
+            self._known = replace(self._known, until=time.monotonic() + _AGAIN_SECONDS)
 
     def doubt(self, target: Target | None) -> None:
         """Ask again who the primary is when it failed; leave a replica that failed alone for a while."""

@@ -80,7 +80,10 @@ class Servers:
                 failure = error
             else:
                 return None
-        return None if self.topology.primaries() else failure
+        if not self.topology.primaries():
+            return failure
+        self.topology.postpone()
+        return None
 
     def _exchange(self, batch: Batch) -> list[Any] | Failure:
         try:

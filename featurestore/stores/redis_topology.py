@@ -55,6 +55,10 @@ class Topology(Protocol):
         """Take in a candidate's replies; a Failure if they are of no use."""
         ...
 
+    def postpone(self) -> None:
+        """Note that no candidate could be asked: what is known serves for some more seconds, unless it is doubted."""
+        ...
+
     def doubt(self, target: Target | None) -> None:
         """Note that a server failed or is not what it was; None: that what is known is not enough."""
         ...
@@ -113,6 +117,9 @@ class SingleServer:
 
     def learn(self, asked: Target, replies: Sequence[Any]) -> None:
         """Do nothing: the settings say all."""
+
+    def postpone(self) -> None:
+        """Do nothing: nobody is asked."""
 
     def doubt(self, target: Target | None) -> None:
         """Leave a replica alone for a while; there is no other primary."""

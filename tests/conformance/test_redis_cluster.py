@@ -8,7 +8,7 @@ import pickle
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,18 @@ def test_a_read_is_one_command_for_each_slot_sent_to_its_shard(cluster: ClusterS
     found = sum((calls(node) for node in cluster.primaries), Counter())
     assert found["mget"] == len({slot_of(key) for key in keys})
     assert found["cluster"] == 0
+
+
+def test_a_read_is_one_round_trip_to_each_shard(cluster: ClusterSet, store: RedisOnlineStore) -> None:
+    """Servers count how often they read from any client's socket; each look at the count is one reading too."""
+    keys = new_keys(40)
+    store.read(keys)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(node.client()) for node in cluster.primaries]
+        before = [client.info("stats")["total_reads_processed"] for client in clients]
+        store.read(keys)
+        after = [client.info("stats")["total_reads_processed"] for client in clients]
+    assert [late - early for early, late in zip(before, after, strict=True)] == [2, 2, 2]
 
 
 def test_scripts_are_grouped_by_slot(cluster: ClusterSet, store: RedisOnlineStore) -> None:

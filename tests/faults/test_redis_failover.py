@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -81,22 +80,33 @@ def test_lookups_with_short_deadlines_fail_in_time_and_then_go_on(
         assert client.mget(keys) == [value(2)] * 50
 
 
+class Interrupted(tuple[pa.RecordBatch, ...]):
+    """Batches with something between the first and the others."""
+
+    def __new__(cls, batches: Iterable[pa.RecordBatch], between: Callable[[], None]) -> Interrupted:
+        made = super().__new__(cls, batches)
+        made.between = between
+        return made
+
+    between: Callable[[], None]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        yield self[0]
+        self.between()
+        yield from self[1:]
+
+
+def encoded(keys: list[bytes]) -> pa.RecordBatch:
+    columns = {"key": pa.array(keys, pa.binary()), "value": pa.array([value(1)] * len(keys), pa.binary())}
+    return pa.record_batch({**columns, "expire_at_ms": pa.array([0] * len(keys), pa.int64())})
+
+
 def test_a_publication_goes_on_and_what_was_lost_is_found(servers: SentinelSet, store: RedisOnlineStore) -> None:
     """Replication is asynchronous: what the new primary never got is named by the comparison, and sent again."""
     keys = new_keys(20_000)
-    batch = pa.record_batch(
-        {
-            "key": pa.array(keys, pa.binary()),
-            "value": pa.array([value(1)] * len(keys), pa.binary()),
-            "expire_at_ms": pa.array([0] * len(keys), pa.int64()),
-        }
-    )
-    pairs = LocalPairs(store, [batch])
     old = servers.primary()
-    killer = threading.Thread(target=lambda: (time.sleep(0.05), old.kill()))
-    killer.start()
+    pairs = LocalPairs(store, Interrupted((encoded(keys[:10_000]), encoded(keys[10_000:])), old.kill))
     assert pairs.send().sent == len(keys)
-    killer.join()
     assert servers.primary() is not old
     checked, wrong, sample = pairs.compare()
     assert checked == len(keys)
