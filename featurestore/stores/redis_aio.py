@@ -10,8 +10,9 @@ from typing import Any
 from featurestore.stores.base import WriteCount
 from featurestore.stores.redis_address import RedisAddress, parse_address
 from featurestore.stores.redis_aio_connection import AsyncConnectionPool
-from featurestore.stores.redis_call import Batch, Call, Request, question_end
-from featurestore.stores.redis_errors import Failure, Late
+from featurestore.stores.redis_aio_servers import AsyncServers
+from featurestore.stores.redis_call import Call, Request
+from featurestore.stores.redis_errors import Failure, Late, translate
 from featurestore.stores.redis_requests import (
     KEYS_PER_SCRIPT,
     TRY_AGAIN,
@@ -22,8 +23,6 @@ from featurestore.stores.redis_requests import (
 )
 from featurestore.stores.redis_scripts import Script
 from featurestore.stores.redis_slots import group_places
-from featurestore.stores.redis_topologies import make_topology
-from featurestore.stores.redis_topology import Target, opening
 
 __all__ = ["AsyncRedisOnlineStore"]
 
@@ -37,10 +36,8 @@ class AsyncRedisOnlineStore:
 
     def __init__(self, address: RedisAddress) -> None:
         self._redis = address
-        self._topology = make_topology(address)
-        self._by_slot = self._topology.has_slots
-        self._pools: dict[Target, AsyncConnectionPool] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._servers = AsyncServers(address)
+        self._by_slot = self._servers.topology.has_slots
 
     @classmethod
     def connect(cls, url: str, **options: Any) -> AsyncRedisOnlineStore:
@@ -63,6 +60,8 @@ class AsyncRedisOnlineStore:
         if not keys:
             return []
         expires = time.monotonic() + (self._redis.options.deadline if deadline is None else deadline)
+        if (pool := self._servers.only()) is not None and (values := await self._read_at_once(pool, keys, expires)):
+            return values
         reading = Reading(keys, by_slot=self._by_slot)
         await self._perform(reading.requests, expires, reads=reading.suits_replicas, keeps=TRY_AGAIN)
         if self._by_slot and (divided := reading.divide()):
@@ -105,9 +104,20 @@ class AsyncRedisOnlineStore:
 
     async def close(self) -> None:
         """Close idle connections; a later call opens new ones."""
-        for pool in self._pools.values():
-            pool.close()
+        self._servers.close()
         await asyncio.sleep(0)
+
+    async def _read_at_once(
+        self, pool: AsyncConnectionPool, keys: Sequence[bytes], expires: float
+    ) -> list[bytes | None] | None:
+        """Read from a lone server by the shortest way; None when that failed and more may be tried."""
+        try:
+            values = (await pool.exchange([("MGET", *keys)], expires))[0]
+        except Late as failure:
+            raise translate(failure, command="MGET", address=self.address) from failure
+        except Failure:
+            return None
+        return values if type(values) is list else None
 
     async def _perform(
         self,
@@ -119,7 +129,7 @@ class AsyncRedisOnlineStore:
         keeps: frozenset[str] = frozenset(),
     ) -> None:
         call = Call(
-            self._topology,
+            self._servers.topology,
             requests,
             address=self.address,
             expires=expires,
@@ -128,56 +138,4 @@ class AsyncRedisOnlineStore:
             repeats=repeats,
             keeps=keeps,
         )
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self._pools = loop, {}
-        while True:
-            await self._round(call)
-            pause = call.pause()
-            if pause is None:
-                return
-            if pause:
-                await asyncio.sleep(pause)
-
-    async def _round(self, call: Call) -> None:
-        if not self._topology.is_known() and (failure := await self._discover(call.expires)) is not None:
-            call.unreachable(failure)
-            return
-        batches = call.next_round()
-        if len(batches) == 1:
-            outcomes = [await self._exchange(batches[0])]
-        else:
-            outcomes = await asyncio.gather(*map(self._exchange, batches))
-        for batch, outcome in zip(batches, outcomes, strict=True):
-            call.settle(batch, outcome)
-
-    async def _discover(self, expires: float) -> Failure | None:
-        """Ask who serves; give why nobody could say, unless something is known from before."""
-        failure: Failure = Late("the deadline passed")
-        for target in self._topology.candidates():
-            try:
-                replies = await self._pool(target).exchange(self._topology.questions, question_end(expires))
-                self._topology.learn(target, replies)
-            except Failure as error:
-                error.server = str(target.node)
-                failure = error
-            else:
-                return None
-        if not self._topology.primaries():
-            return failure
-        self._topology.postpone()
-        return None
-
-    async def _exchange(self, batch: Batch) -> list[Any] | Failure:
-        try:
-            return await self._pool(batch.target).exchange(batch.commands, batch.expires)
-        except Failure as failure:
-            return failure
-
-    def _pool(self, target: Target) -> AsyncConnectionPool:
-        pool = self._pools.get(target)
-        if pool is None:
-            access, first = opening(self._redis, target, topology=self._topology)
-            limit = self._redis.options.max_connections
-            pool = self._pools[target] = AsyncConnectionPool(target.node, access, first, limit=limit)
-        return pool
+        await self._servers.perform(call)
