@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.arena import Arena
 from benchmarks.figures import Figure
-from benchmarks.rows import cold_start, lookups, memory, predictions, publication, repairs, scoring, traffic
+from benchmarks.rows import clients, cold_start, lookups, memory, predictions, publication, repairs, scoring, traffic
 
 __all__ = ["ROWS"]
 
@@ -19,4 +19,5 @@ ROWS: dict[str, Callable[[Arena], Iterator[Figure]]] = {
     "repairs": repairs.measure,
     "traffic": traffic.measure,
     "scoring": scoring.measure,
+    "clients": clients.measure,
 }
