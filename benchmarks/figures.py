@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 __all__ = ["Figure", "Goal", "at_least", "at_most", "counted", "markdown"]
+
+Bound: TypeAlias = Literal["at least", "at most"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Figure:
     theirs: float
     unit: str
     ratio: float
-    bound: Literal["at least", "at most"]
+    bound: Bound
     must: float | None = None
     aim: float | None = None
 
@@ -51,25 +53,22 @@ class Figure:
 
 def at_least(name: str, rival: str, ours: float, theirs: float, unit: str, goal: Goal | None = None) -> Figure:
     """Compare what should be small: how many times ours fits into theirs."""
-    goal = goal or Goal()
-    ratio = theirs / ours
-    return Figure(
-        name=name,
-        rival=rival,
-        ours=ours,
-        theirs=theirs,
-        unit=unit,
-        ratio=ratio,
-        bound="at least",
-        must=goal.must,
-        aim=goal.aim,
-    )
+    return _figure(name, rival, ours, theirs, unit, theirs / ours, "at least", goal or Goal())
 
 
 def at_most(name: str, rival: str, ours: float, theirs: float, unit: str, goal: Goal | None = None) -> Figure:
     """Compare what may cost a share: ours over theirs."""
-    goal = goal or Goal()
-    ratio = ours / theirs
+    return _figure(name, rival, ours, theirs, unit, ours / theirs, "at most", goal or Goal())
+
+
+def counted(name: str, ours: float, unit: str, goal: Goal) -> Figure:
+    """Give a count that has a limit and no rival."""
+    return _figure(name, "", ours, 0, unit, ours, "at most", goal)
+
+
+def _figure(
+    name: str, rival: str, ours: float, theirs: float, unit: str, ratio: float, bound: Bound, goal: Goal
+) -> Figure:
     return Figure(
         name=name,
         rival=rival,
@@ -77,16 +76,9 @@ def at_most(name: str, rival: str, ours: float, theirs: float, unit: str, goal: 
         theirs=theirs,
         unit=unit,
         ratio=ratio,
-        bound="at most",
+        bound=bound,
         must=goal.must,
         aim=goal.aim,
-    )
-
-
-def counted(name: str, ours: float, unit: str, goal: Goal) -> Figure:
-    """Give a count that has a limit and no rival."""
-    return Figure(
-        name=name, rival="", ours=ours, theirs=0, unit=unit, ratio=ours, bound="at most", must=goal.must, aim=goal.aim
     )
 
 

@@ -9,26 +9,23 @@ from typing import Any
 from featurestore.filesystems import open_files
 from featurestore.intervals import to_utc
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode
+from featurestore.stores.time_bounds import raw_timestamp, source_watermark
 
 __all__ = ["greatest_timestamp"]
 
 
 def greatest_timestamp(source: FileSourceNode | DeltaSourceNode, resolve: Callable[[str], str]) -> datetime | None:
     """Give the greatest value of a source's timestamp field; None where it holds no rows or is not there yet."""
-    column = _raw_name(source)
+    known = source_watermark(source, resolve)
+    if known is not None:
+        return known
+    column = raw_timestamp(source)
     if isinstance(source, DeltaSourceNode):
         return _of_delta(resolve(source.path or ""), column)
     return _of_files(source, resolve(source.path), column)
 
 
-def _raw_name(source: FileSourceNode | DeltaSourceNode) -> str:
-    """Give the timestamp field's name in the files."""
-    renamed = {new: old for old, new in source.field_mapping}
-    return renamed.get(source.timestamp_field or "", source.timestamp_field or "")
-
-
 def _of_delta(path: str, column: str) -> datetime | None:
-    import pyarrow as pa
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
@@ -36,12 +33,7 @@ def _of_delta(path: str, column: str) -> datetime | None:
         table = DeltaTable(path)
     except TableNotFoundError:
         return None
-    files = pa.table(table.get_add_actions(flatten=True))
-    name = f"max.{column}"
-    if name in files.column_names and files[name].null_count == 0:
-        return _greatest(files[name])
-    dataset = table.to_pyarrow_dataset()
-    return _greatest(dataset.to_table(columns=[column])[column])
+    return _greatest(table.to_pyarrow_dataset().to_table(columns=[column])[column])
 
 
 def _of_files(source: FileSourceNode, path: str, column: str) -> datetime | None:

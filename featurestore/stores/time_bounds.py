@@ -10,7 +10,7 @@ from featurestore.filesystems import open_files
 from featurestore.intervals import to_utc
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode
 
-__all__ = ["TimeBounds", "delta_bounds", "source_watermark"]
+__all__ = ["TimeBounds", "delta_bounds", "raw_timestamp", "source_watermark"]
 
 TimeBounds: TypeAlias = tuple[datetime, datetime]
 
@@ -39,13 +39,18 @@ def delta_bounds(path: str, column: str) -> TimeBounds | None:
 
 def source_watermark(source: FileSourceNode | DeltaSourceNode, resolve: Callable[[str], str]) -> datetime | None:
     """Give the greatest event time of a source; None where statistics do not have it (CSV, JSON, a query)."""
-    renamed = {new: old for old, new in source.field_mapping}
-    column = renamed.get(source.timestamp_field or "", source.timestamp_field or "")
+    column = raw_timestamp(source)
     if isinstance(source, DeltaSourceNode):
         bounds = delta_bounds(resolve(source.path), column) if source.path else None
     else:
         bounds = _parquet_bounds(resolve(source.path), column) if source.format == "parquet" else None
     return None if bounds is None else bounds[1]
+
+
+def raw_timestamp(source: FileSourceNode | DeltaSourceNode) -> str:
+    """Give the timestamp field's name in the files."""
+    renamed = {new: old for old, new in source.field_mapping}
+    return renamed.get(source.timestamp_field or "", source.timestamp_field or "")
 
 
 def _parquet_bounds(path: str, column: str) -> TimeBounds | None:
