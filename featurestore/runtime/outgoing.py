@@ -48,12 +48,20 @@ def send_plan(context: RuntimeContext, encoder: PairEncoder) -> SendPlan:
     )
 
 
-def answers(context: RuntimeContext, view: StoredViewNode, after: int | None, latest: int) -> DataFrame:
-    """Give what each key that was touched since a version answers with now."""
-    from featurestore.engines.spark.answers import newest_rows, standing_answers
+def answers(
+    context: RuntimeContext, view: StoredViewNode, after: int | None, latest: int, *, is_large: bool
+) -> DataFrame:
+    """Give what each key that was touched since a version answers with now.
+
+    Of many rows it is asked first whether each key has but one, as after a single step: of a million rows that takes
+    a fourth of the time that choosing takes. The compare-and-set chooses right in any case.
+    """
+    from featurestore.engines.spark.answers import has_one_row_a_key, newest_rows, spread_rows, standing_answers
 
     appended = context.offline.appended(view, after, latest)
     if not context.offline.may_hold_deletions(view):
+        if is_large and has_one_row_a_key(appended, view):
+            return spread_rows(appended, view)
         return newest_rows(appended, view)
     rows = appended if after is None else context.offline.appended(view, None, latest)
     return standing_answers(appended, rows, view, delta_version=latest)

@@ -80,8 +80,9 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     plan = replace(send_plan(context, encoder), extends=extends)
     if extends:
         extend_indexed(context.online, encoder)
-    rows = answers(context, view, after, latest)
-    with _pairs(context, rows, encoder, plan, size=context.offline.rows_after(view, after)) as (pairs, sent):
+    size = context.offline.rows_after(view, after)
+    rows = answers(context, view, after, latest, is_large=size > SMALL_PUBLICATION)
+    with _pairs(context, rows, encoder, plan, size=size) as (pairs, sent):
         open_for_scoring(context, view)
         reach(FaultPoint.SENDING)
         result = pairs.send()

@@ -18,7 +18,7 @@ from featurestore.ir.columns import (
 from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
 
-__all__ = ["newest_rows", "standing_answers"]
+__all__ = ["has_one_row_a_key", "newest_rows", "spread_rows", "standing_answers"]
 
 _ROW, _RANK, _DELETED_UNTIL = "__row", "__rank", "__deleted_until"
 
@@ -28,6 +28,19 @@ def newest_rows(appended: DataFrame, view: StoredViewNode) -> DataFrame:
     row = F.struct(*(F.col(quote(name)) for name in appended.columns))
     newest = F.max_by(row, F.struct(online_event(view), F.col(CREATED_TIMESTAMP)))
     return appended.groupBy(*_keys(view)).agg(newest.alias(_ROW)).select(f"{_ROW}.*")
+
+
+def has_one_row_a_key(appended: DataFrame, view: StoredViewNode) -> bool:
+    """Say whether ``newest_rows`` would keep all rows: it sorts them whole, twice, where this counts keys alone."""
+    return appended.groupBy(*_keys(view)).count().where("count > 1").isEmpty()
+
+
+def spread_rows(appended: DataFrame, view: StoredViewNode) -> DataFrame:
+    """Give every core its share of the rows where a commit left them in fewer files than there are cores."""
+    context = appended.sparkSession.sparkContext
+    if appended.rdd.getNumPartitions() >= context.defaultParallelism:
+        return appended
+    return appended.repartition(*_keys(view))
 
 
 def standing_answers(appended: DataFrame, rows: DataFrame, view: StoredViewNode, *, delta_version: int) -> DataFrame:
