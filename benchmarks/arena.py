@@ -43,7 +43,7 @@ SIZES = {
         cold_starts=1,
         entities=200,
         scored_rows=0,
-        simulated_requests=200,
+        simulated_requests=100,
     ),
     "small": Size(
         users=2_000,

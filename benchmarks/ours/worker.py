@@ -11,6 +11,7 @@ from redis import Redis
 
 from benchmarks.data import CASES, VIEWS, draw_users, view_table
 from benchmarks.lookup_floor import LookupFloor
+from benchmarks.ours.callers import lookup_by_tasks, lookup_by_threads
 from benchmarks.ours.project import make_project, model_calls
 from benchmarks.protocol import serve
 from benchmarks.timing import time_calls
@@ -57,6 +58,12 @@ def answer(case: str, users: list[int]) -> dict[str, Any]:
     return dict(_store().get_online_features(features=CASES[case].refs, entity_rows=rows).to_dict())
 
 
+def lookup_by(kind: str, case: str, users: int, turn: int, seconds: float, callers: int) -> tuple[list[int], float]:
+    """Look up by many callers at once, ``threads`` or ``tasks``."""
+    look = lookup_by_threads if kind == "threads" else lookup_by_tasks
+    return look(_store(), CASES[case].refs, _requests(case, users, turn), seconds, callers)
+
+
 def predict_all(ref: str, users: int) -> None:
     """Have every user's prediction made and kept."""
     _store().get_online_features([ref], {"user_id": list(range(1, users + 1))}, deadline=60).to_dict()
@@ -90,6 +97,7 @@ VERBS = (
     open_store,
     load,
     lookup,
+    lookup_by,
     answer,
     predict_all,
     model_calls,

@@ -6,13 +6,25 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.arena import Arena
 from benchmarks.figures import Figure
-from benchmarks.rows import clients, cold_start, lookups, memory, predictions, publication, repairs, scoring, traffic
+from benchmarks.rows import (
+    callers,
+    clients,
+    cold_start,
+    lookups,
+    memory,
+    predictions,
+    publication,
+    repairs,
+    scoring,
+    traffic,
+)
 
 __all__ = ["ROWS"]
 
 ROWS: dict[str, Callable[[Arena], Iterator[Figure]]] = {
     "lookups": lookups.measure,
     "predictions": predictions.measure,
+    "callers": callers.measure,
     "publication": publication.measure,
     "memory": memory.measure,
     "cold_start": cold_start.measure,

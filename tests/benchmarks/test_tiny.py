@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.arena import SIZES, Arena
 from benchmarks.figures import Figure, Goal, at_least, at_most, markdown
-from benchmarks.rows import lookups, memory, predictions, repairs, traffic
+from benchmarks.rows import callers, lookups, memory, predictions, repairs, traffic
 
 pytestmark = pytest.mark.redis
 
@@ -16,7 +16,9 @@ pytestmark = pytest.mark.redis
 def test_all_that_needs_neither_spark_nor_a_rival_is_measured(tmp_path: Path) -> None:
     with Arena(tmp_path, SIZES["tiny"], with_feast=False, plots=tmp_path) as arena:
         figures = [
-            figure for group in (lookups, predictions, memory, repairs, traffic) for figure in group.measure(arena)
+            figure
+            for group in (lookups, predictions, callers, memory, repairs, traffic)
+            for figure in group.measure(arena)
         ]
     by_name = {(figure.name, figure.rival): figure for figure in figures}
     assert by_name["lookup 100x50, p50", "floor"].must == 1.5
