@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from featurestore.cli.options import open_store
-from featurestore.cli.output import complain, print_json, print_table, stage_progress
+from featurestore.cli.output import complain, print_json, print_table, say, stage_progress
 from featurestore.cli.services import ensure_redis
 from featurestore.errors import ExitCode
 from featurestore.intervals import show_instant
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from featurestore.runtime.results import JobResult
     from featurestore.store import FeatureStore
 
-__all__ = ["run_stages"]
+__all__ = ["print_result", "run_stages"]
 
 
 def run_stages(
@@ -29,10 +29,10 @@ def run_stages(
     ensure_redis(store.settings)
     with stage_progress("planning") as progress:
         result = call(store, progress)
-    return _print_result(result, json_output=json_output)
+    return print_result(result, json_output=json_output)
 
 
-def _print_result(result: JobResult, *, json_output: bool) -> ExitCode:
+def print_result(result: JobResult, *, json_output: bool) -> ExitCode:
     """Print a job's result, and give its exit code."""
     if json_output:
         print_json(result.to_dict())
@@ -53,6 +53,9 @@ def _print_result(result: JobResult, *, json_output: bool) -> ExitCode:
         )
     print_table(("view", "outcome", "steps", "up to", "rows", "published", "time"), rows)
     for view in result.views:
+        if "entities" in view.counts:
+            predicted, entities = view.counts["predicted"], view.counts["entities"]
+            say(f"{view.view}: predicted for {predicted:,} of {entities:,} entities; the others' inputs are unchanged")
         if view.error:
             complain(str(view.error["message"]))
     return result.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,6 +115,14 @@ class ViewResult:
     @property
     def rows(self) -> int:
         return sum(interval.rows for interval in self.intervals)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The engine's counts of all steps together."""
+        total: Counter[str] = Counter()
+        for interval in self.intervals:
+            total.update(interval.counts)
+        return total
 
     def to_dict(self) -> dict[str, Any]:
         return {
