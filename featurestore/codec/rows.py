@@ -70,6 +70,8 @@ class DecodedRows:
                 is_common = True
             elif len(self.kept) <= FEW_ROWS:
                 is_common = bool(first) and all(blob.startswith(first) for blob in self.kept)
+            elif not self.kept[-1].startswith(first):
+                is_common = False
             else:
                 is_common = bool((np.frombuffer(self.packed, self.layout.stamps)["stamp"] == first).all())
             self._common = first if is_common else None
@@ -134,6 +136,13 @@ class DecodedRows:
         """Give each row's event and created time as they are stored, None where no row is present."""
         stamps: list[bytes | None] = [blob[:STAMP_BYTES] for blob in self.kept]
         return stamps if self.places is None else self.spread(stamps)
+
+    def header(self) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """Give present (None: all are), event and created times of each row, for ``digest.inputs_digest``."""
+        heads = self.heads
+        if self.places is not None:
+            return self.present, self.event_us, self.created_us
+        return None, unstamp(heads["event"]), unstamp(heads["created"])
 
     def scatter(self, dense: np.ndarray) -> np.ndarray:
         """Put one value for each row that is present into an array with one for each row; zero elsewhere."""

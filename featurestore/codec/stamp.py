@@ -17,6 +17,7 @@ STAMP_BYTES = 16
 
 _STAMP = struct.Struct(">QQ")
 _OFFSET = 1 << 63
+_OFFSET_WORD = np.array(_OFFSET, np.uint64)
 
 Stamp = tuple[int, int, str]
 """Event and created in microseconds since the epoch, and the digest that breaks ties."""
@@ -50,7 +51,9 @@ def stamps_of(times_us: np.ndarray) -> np.ndarray:
 
 def unstamp(packed: np.ndarray) -> np.ndarray:
     """Turn the packed form back into int64 microseconds."""
-    return (packed.astype(np.uint64) ^ np.uint64(_OFFSET)).view(np.int64)
+    words = packed.astype(np.uint64)
+    np.bitwise_xor(words, _OFFSET_WORD, words)
+    return words.view(np.int64)
 
 
 def unstamp_one(packed: int) -> int:

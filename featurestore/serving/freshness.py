@@ -76,7 +76,7 @@ class Freshness:
         common = self._common_digest()
         if common is not None:
             return np.full(self._own.count, common)
-        return inputs_digest([(rows.present, rows.event_us, rows.created_us) for rows in self._inputs])
+        return inputs_digest([rows.header() for rows in self._inputs])
 
     def is_all_fresh(self) -> bool:
         """Say whether every row is there and fresh; mostly the oldest tells for all."""

@@ -14,8 +14,14 @@ import pytest
 
 from featurestore import FeatureStore
 from featurestore.codec.keys import manifest_key
-from featurestore.errors import DeadlineExceeded, EntityKeyMissing, FeatureNotFound, StalePrediction
-from featurestore.ir.nodes import CodeRef
+from featurestore.errors import (
+    DeadlineExceeded,
+    EntityKeyMissing,
+    FeatureNameCollision,
+    FeatureNotFound,
+    StalePrediction,
+)
+from featurestore.ir.nodes import CodeRef, ServiceNode
 from featurestore.ir.serialize import manifest_to_json
 from featurestore.serving.aio import AsyncOnlineClient
 from featurestore.serving.manifests import FixedManifests
@@ -23,7 +29,7 @@ from featurestore.serving.response import OnlineResponse
 from featurestore.stores.redis import RedisOnlineStore
 from featurestore.stores.redis_aio import AsyncRedisOnlineStore
 from tests.support.online import running_redis
-from tests.support.serving import NOW, PROJECT, CountingStore, World, flags, recency, scores, user_data
+from tests.support.serving import NOW, PROJECT, CountingStore, World, flags, recency, ref, scores, user_data
 from tests.support.serving_functions import CALLS
 
 SCORE = "model_predictions:score"
@@ -245,3 +251,47 @@ def test_many_tasks_share_a_client() -> None:
         return time.monotonic() - start
 
     assert run(main()) < 100 * 0.02
+
+
+def test_services_renamed_views_and_mapped_keys_are_the_same_in_both() -> None:
+    view = user_data()
+    service = ServiceNode(
+        name="introduction",
+        features=(
+            ref("user_data", "number_of_clicks", alias="sender", join_key_map=(("user_id", "sender_id"),)),
+            ref("user_data", "number_of_clicks", alias="receiver", join_key_map=(("user_id", "receiver_id"),)),
+        ),
+    )
+    world = World(view, services={"introduction": service})
+    for user_id in (1, 2):
+        world.put(view, user_id, {"number_of_clicks": user_id * 10})
+    client, reader = clients(world)
+    rows = {"receiver_id": [2, 1, None], "sender_id": [1, 9, 2]}
+    expected = {
+        "sender_id": [1, 9, 2],
+        "receiver_id": [2, 1, None],
+        "sender__number_of_clicks": [10, None, 20],
+        "receiver__number_of_clicks": [20, 10, None],
+    }
+    assert world.client.get_online_features("introduction", rows, full_feature_names=True).to_dict() == expected
+    assert run(client.get_online_features("introduction", rows, full_feature_names=True)).to_dict() == expected
+    assert reader.reads == [1, 1 + 5]
+    for ask in (world.client.get_online_features, lambda *given: run(client.get_online_features(*given))):
+        with pytest.raises(FeatureNameCollision, match="full_feature_names=True"):
+            ask("introduction", rows)
+
+
+def test_pinned_versions_are_the_same_in_both() -> None:
+    old, new = user_data(), user_data(version=2, storage_id=12, fingerprint="new")
+    world = World(new, older=(old,))
+    world.put(old, 1, {"click_through_rate": 0.1})
+    world.put(new, 1, {"click_through_rate": 0.2})
+    manifests = FixedManifests(world.manifest, (old,))
+    client = AsyncOnlineClient(
+        CountingReader(world.store), world.store, PROJECT, manifests=manifests, clock=world.clock
+    )
+    pinned = ["user_data@1:click_through_rate"]
+    assert world.client.get_online_features(pinned, [{"user_id": 1}])["click_through_rate"] == [0.1]
+    assert run(client.get_online_features(pinned, [{"user_id": 1}]))["click_through_rate"] == [0.1]
+    with pytest.raises(FeatureNotFound, match="version 3 of view 'user_data' is not readable"):
+        run(client.get_online_features(["user_data@3:click_through_rate"], [{"user_id": 1}]))
