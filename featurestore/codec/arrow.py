@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, assert_never
 
+import numpy as np
 import pyarrow as pa
 
 from featurestore.errors import Problem, SchemaMismatch
 from featurestore.ir.nodes import FieldNode
 from featurestore.spec.dtypes import Array, Decimal, DType, Map, Scalar, show_dtype
 
-__all__ = ["arrow_schema", "arrow_type", "conform"]
+__all__ = ["arrow_schema", "arrow_type", "as_arrow", "conform"]
 
 _SCALARS: dict[str, pa.DataType] = {
     "int32": pa.int32(),
@@ -46,6 +47,17 @@ def arrow_schema(fields: Sequence[FieldNode]) -> pa.Schema:
     return pa.schema([pa.field(field.name, arrow_type(field.dtype)) for field in fields])
 
 
+def as_arrow(values: np.ndarray, valid: np.ndarray | None, dtype: DType) -> pa.Array[Any]:
+    """Give decoded values as an array of the dtype's Arrow type, null where not valid; numbers as a whole."""
+    target = arrow_type(dtype)
+    if values.dtype != object:
+        return pa.array(values, target, mask=None if valid is None else ~valid)
+    kept = values.tolist()
+    if valid is not None:
+        kept = [value if ok else None for value, ok in zip(kept, valid.tolist(), strict=True)]
+    return pa.array([_builder_value(value, dtype) for value in kept], target)
+
+
 def conform(table: pa.Table | pa.RecordBatch, fields: Sequence[FieldNode]) -> list[pa.Array[Any]]:
     """Give one contiguous array of the exact type for each field, in order; SchemaMismatch has all problems.
 
@@ -69,6 +81,17 @@ def conform(table: pa.Table | pa.RecordBatch, fields: Sequence[FieldNode]) -> li
     if problems:
         raise SchemaMismatch(problems)
     return arrays
+
+
+def _builder_value(value: Any, dtype: DType) -> Any:
+    """Write maps as pairs, as Arrow's builder takes them."""
+    match dtype:
+        case Map(value=inner) if value is not None:
+            return [(key, _builder_value(item, inner)) for key, item in value.items()]
+        case Array(element=inner) if value is not None:
+            return [_builder_value(item, inner) for item in value]
+        case _:
+            return value
 
 
 def _as_type(column: pa.Array[Any] | pa.ChunkedArray[Any], target: pa.DataType) -> pa.Array[Any]:

@@ -14,7 +14,7 @@ from featurestore.codec.fixed import ToPython
 from featurestore.codec.layout import Layout
 from featurestore.codec.variable import decode_bodies
 from featurestore.intervals import from_micros
-from featurestore.spec.dtypes import Array, DType, Map
+from featurestore.spec.dtypes import DType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,14 +51,9 @@ class DecodedColumn:
 
     def to_arrow(self) -> pa.Array[Any]:
         """Give an array of the dtype's Arrow type."""
-        import pyarrow as pa
+        from featurestore.codec.arrow import as_arrow
 
-        from featurestore.codec.arrow import arrow_type
-
-        target = arrow_type(self.dtype)
-        if self.values.dtype == object:
-            return pa.array([_to_arrow_value(value, self.dtype) for value in self.to_list()], target)
-        return pa.array(self.values, target, mask=~self.valid)
+        return as_arrow(self.values, self.valid, self.dtype)
 
 
 class DecodedColumns(Mapping[str, DecodedColumn]):
@@ -195,14 +190,3 @@ def _run_format(layout: Layout, run: Sequence[int]) -> Any:
     fixed = layout.fixed[run[0]]
     storage: Any = "<u4" if fixed is None else fixed.storage
     return storage if len(run) == 1 else (storage, (len(run),))
-
-
-def _to_arrow_value(value: Any, dtype: DType) -> Any:
-    """Write maps as pairs, as Arrow's builder takes them."""
-    match dtype:
-        case Map(value=inner) if value is not None:
-            return [(key, _to_arrow_value(item, inner)) for key, item in value.items()]
-        case Array(element=inner) if value is not None:
-            return [_to_arrow_value(item, inner) for item in value]
-        case _:
-            return value

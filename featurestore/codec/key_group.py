@@ -144,6 +144,8 @@ def _plain_integers(column: Any) -> np.ndarray | None:
         return np.asarray(column.to_numpy()).astype(np.int64, copy=False)
     if isinstance(column, np.ma.MaskedArray):
         return None
+    if not isinstance(column, np.ndarray) and isinstance(getattr(column, "dtype", None), np.dtype):
+        column = column.to_numpy()  # a pandas series of plain numbers
     if isinstance(column, np.ndarray) and column.dtype.kind in "iu" and column.dtype != np.uint64:
         return column.astype(np.int64, copy=False)
     return None

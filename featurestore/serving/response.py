@@ -16,13 +16,14 @@ from featurestore.serving.frame import Frame
 from featurestore.serving.predictions import PredictionAnswer, PredictionRows
 from featurestore.serving.rows import STATUSES, FeatureStatus
 from featurestore.serving.snapshot import BoundPlan
-from featurestore.spec.dtypes import DType, Map
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 __all__ = ["FeatureDict", "OnlineResponse", "OutputColumn"]
+
+_MICROS = np.dtype("datetime64[us]")
 
 
 class OutputColumn(Protocol):
@@ -139,11 +140,11 @@ class OnlineResponse:
         """Give a table with the features' own types."""
         import pyarrow as pa
 
-        from featurestore.codec.arrow import arrow_type
+        from featurestore.codec.arrow import as_arrow
 
         arrays = {name: pa.array(to_list(column)) for name, column in self._keys.items()}
         for output, column in self._pairs():
-            arrays[output.name] = pa.array(_pairs_of_maps(column.to_list(), output.dtype), arrow_type(output.dtype))
+            arrays[output.name] = as_arrow(*column.column(), output.dtype)
         return pa.table(arrays)
 
     def to_df(self) -> pd.DataFrame:
@@ -152,7 +153,7 @@ class OnlineResponse:
 
         frame = {name: pd.Series(to_list(column)) for name, column in self._keys.items()}
         for output, column in self._pairs():
-            frame[output.name] = pd.Series(column.to_list(), dtype=_PANDAS_DTYPES.get(output.dtype.name, "object"))
+            frame[output.name] = _series(column)
         return pd.DataFrame(frame)
 
     def _values(self) -> dict[str, list[Any]]:
@@ -202,14 +203,28 @@ class OnlineResponse:
         return list(zip(self._bound.plan.outputs, self._columns, strict=True))
 
 
-_PANDAS_DTYPES: dict[str, Any] = {
-    "int32": "Int32",
-    "int64": "Int64",
-    "float32": "float32",
-    "float64": "float64",
-    "bool": "boolean",
-    "timestamp": "datetime64[us, UTC]",
-}
+def _series(column: OutputColumn) -> pd.Series[Any]:
+    """Give a pandas series; numbers, flags and instants are not touched singly."""
+    import pandas as pd
+
+    values, valid = column.column()
+    null = np.zeros(len(values), dtype=bool) if valid is None else ~valid
+    match values.dtype.kind:
+        case "i":
+            return pd.Series(pd.arrays.IntegerArray(values.copy(), null))
+        case "b":
+            return pd.Series(pd.arrays.BooleanArray(values.copy(), null))
+        case "f":
+            values = values.copy()
+            values[null] = np.nan
+            return pd.Series(values)
+        case "M" if values.dtype == _MICROS:
+            values = values.copy()
+            values[null] = np.datetime64("NaT")
+            instants: Any = pd.Series(values)
+            return instants.dt.tz_localize("UTC")  # type: ignore[no-any-return]
+        case _:
+            return pd.Series(column.to_list(), dtype="object")
 
 
 def _instants(column: Column) -> list[datetime | None]:
@@ -222,9 +237,3 @@ def _durations(column: Column) -> list[timedelta | None]:
     values, valid = column
     mask = [True] * len(values) if valid is None else valid.tolist()
     return [timedelta(microseconds=micros) if ok else None for micros, ok in zip(values.tolist(), mask, strict=True)]
-
-
-def _pairs_of_maps(values: list[Any], dtype: DType) -> list[Any]:
-    if isinstance(dtype, Map):
-        return [None if value is None else list(value.items()) for value in values]
-    return values
