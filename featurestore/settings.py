@@ -88,6 +88,7 @@ class Settings:
     lookup_metrics: bool = False
     cached_age: timedelta = timedelta(0)
     cached_rows: int = 100_000
+    log_served: bool = False
     max_future_skew: timedelta = timedelta(minutes=5)
 
     @property
@@ -196,7 +197,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
     lookup = _section(config.get("lookup", {}), origin, "lookup")
     _refuse_unknown(offline, {"type", "path"}, f"{origin}: offline_store")
     _refuse_unknown(spark, {"profile"}, f"{origin}: spark")
-    _refuse_unknown(lookup, {"cache", "deadline_seconds", "metrics"}, f"{origin}: lookup")
+    _refuse_unknown(lookup, {"cache", "deadline_seconds", "log_served", "metrics"}, f"{origin}: lookup")
     cache = _section(lookup.get("cache", {}), origin, "lookup: cache")
     _refuse_unknown(cache, {"max_age_seconds", "max_rows"}, f"{origin}: lookup: cache")
     _choice(offline.get("type", "delta"), {"delta"}, f"{origin}: offline_store: type")
@@ -218,6 +219,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
         cached_age=timedelta(seconds=float(cache.get("max_age_seconds", 0))),
         cached_rows=int(cache.get("max_rows", 100_000)),
         lookup_metrics=_flag(lookup.get("metrics", False), f"{origin}: lookup: metrics"),
+        log_served=_flag(lookup.get("log_served", False), f"{origin}: lookup: log_served"),
     )
 
 

@@ -36,8 +36,6 @@ class FeatureStore(StoreParts):
     in this process when it was not started by spark-submit. Use it in ``with``, or call ``close()``.
     """
 
-    # Definitions
-
     def plan(self, objects: Sequence[object] | None = None) -> Plan:
         """Say what ``apply`` would change and compute; DefinitionError has every problem of every definition."""
         from featurestore.runtime.apply import plan_definitions
@@ -67,10 +65,7 @@ class FeatureStore(StoreParts):
         predict_all: bool = False,
         progress: Progress | None = None,
     ) -> JobResult:
-        """Compute and publish the whole steps inside ``[start, end)`` that are not done, or all with ``repair``.
-
-        Predictions are made where inputs changed, or for all entities with ``predict_all``.
-        """
+        """Compute and publish the whole steps in ``[start, end)`` not done (``repair``, ``predict_all``: anew, all)."""
         from featurestore.runtime.request import bounds_of, run_request
 
         bounds = bounds_of(start, end)
@@ -206,6 +201,18 @@ class FeatureStore(StoreParts):
         from featurestore.runtime.historical import read_view
 
         return read_view(self.runtime, view, start, end, as_of)
+
+    def read_served(self, view: str, start: datetime, end: datetime) -> RetrievalJob:
+        """Read the log of predictions served of a view in ``[start, end)``; shadow models' rows have ``is_shadow``."""
+        from featurestore.runtime.served import read_served
+
+        return read_served(self.runtime, view, start, end)
+
+    def append_served(self) -> dict[str, int]:
+        """Append what lookups logged to the Delta tables of served predictions; give the number of rows by view."""
+        from featurestore.runtime.served import append_served
+
+        return append_served(self.runtime)
 
     # Writing
 

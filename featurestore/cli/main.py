@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "publish": "publish",
     "push": "push",
     "rollback": "rollback",
+    "served": "served",
     "status": "status",
     "get-online-features": "get_online_features",
     "get-historical-features": "get_historical_features",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 from featurestore.compile.code import code_ref
 from featurestore.compile.references import feature_refs, selections_of
@@ -14,7 +16,7 @@ from featurestore.compile.schemas import Schemas, join_keys_of
 from featurestore.compile.validate_code import load_path_problems
 from featurestore.ir.content import content_digest
 from featurestore.ir.inputs import argument_names
-from featurestore.ir.nodes import ModelFileNode, ModelNode, ModelOutputNode
+from featurestore.ir.nodes import ModelFileNode, ModelLoad, ModelNode, ModelOutputNode, ModelServerNode
 from featurestore.spec.prediction import Model, PredictionView
 
 __all__ = ["model_node", "model_problems"]
@@ -22,6 +24,7 @@ __all__ = ["model_node", "model_problems"]
 ModelFormat = Literal["joblib", "mlflow", "onnx"]
 
 _FORMATS: tuple[ModelFormat, ...] = ("joblib", "mlflow", "onnx")
+_SOURCES = ("load", "path", "server")
 _METHODS = ("predict", "predict_proba")
 _ENDINGS: Mapping[str, ModelFormat] = {".joblib": "joblib", ".pkl": "joblib", ".pickle": "joblib", ".onnx": "onnx"}
 _COLUMN_OF = re.compile(r"(?P<name>.+)\[(?P<column>\d+)\]")
@@ -33,34 +36,53 @@ def model_problems(view: PredictionView, schemas: Schemas, repo: Path) -> Iterat
     for option in ("name", "version"):
         if not getattr(model, option):
             yield f"its model has no {option}; name it, so that predictions of different models never mix"
-    if (model.load is None) == (model.path is None):
-        found = "neither" if model.load is None else "both"
+    given = [option for option in _SOURCES if getattr(model, option) is not None]
+    if len(given) != 1:
         yield (
-            f'model {model.name!r} has {found} of load and path; give load="module:function", or path= of a model file '
-            "or MLflow folder"
+            f"model {model.name!r} has {' and '.join(given) or 'none of load, path and server'}; give one of "
+            'load="module:function", path= of a model file or MLflow folder, and server="http://…" of a model server'
         )
         return
-    problems = _load_problems(model, repo) if model.path is None else _path_problems(view, model.path, schemas, repo)
+    if model.server is not None:
+        problems = _server_problems(view, model.server, schemas)
+    elif model.path is not None:
+        problems = _path_problems(view, model.path, schemas, repo)
+    else:
+        problems = _load_problems(model, repo)
     for message in problems:
         yield f"model {model.name!r}: {message}"
 
 
 def model_node(view: PredictionView, schemas: Schemas, repo: Path) -> ModelNode:
     """Make the node of a valid model; its files are hashed."""
-    model = view.model
-    if model.path is None:
-        assert model.load is not None, "a valid model has load or path"
-        files = tuple((path, content_digest(repo / path)) for path in sorted(model.files))
-        return ModelNode(name=model.name, version=model.version, load=code_ref(repo, model.load), files=files)
-    file = ModelFileNode(
-        path=PurePosixPath(model.path).as_posix(),
-        digest=content_digest(repo / model.path),
-        format=cast(ModelFormat, _format_of(model, repo)),
-        method=cast(Literal["predict", "predict_proba"], model.method),
-        inputs=_inputs(view, schemas),
-        outputs=_outputs(view),
+    return ModelNode(
+        name=view.model.name,
+        version=view.model.version,
+        load=_load_node(view, schemas, repo),
+        files=tuple((path, content_digest(repo / path)) for path in sorted(view.model.files)),
     )
-    return ModelNode(name=model.name, version=model.version, load=file)
+
+
+def _load_node(view: PredictionView, schemas: Schemas, repo: Path) -> ModelLoad:
+    model = view.model
+    if model.server is not None:
+        return ModelServerNode(
+            url=model.server.rstrip("/"),
+            timeout=model.timeout,
+            inputs=_inputs(view, schemas),
+            outputs=_outputs(view),
+        )
+    if model.path is not None:
+        return ModelFileNode(
+            path=PurePosixPath(model.path).as_posix(),
+            digest=content_digest(repo / model.path),
+            format=cast(ModelFormat, _format_of(model, repo)),
+            method=cast(Literal["predict", "predict_proba"], model.method),
+            inputs=_inputs(view, schemas),
+            outputs=_outputs(view),
+        )
+    assert model.load is not None, "a valid model has load, path or server"
+    return code_ref(repo, model.load)
 
 
 def _load_problems(model: Model, repo: Path) -> Iterator[str]:
@@ -99,6 +121,28 @@ def _path_problems(view: PredictionView, path: str, schemas: Schemas, repo: Path
         yield choices("method", model.method, _METHODS)
     elif model.method != "predict" and kind != "joblib":
         yield f"method={model.method!r} is for joblib models; what an {kind} model gives is chosen by outputs="
+    yield from _mapping_problems(view, schemas)
+
+
+def _server_problems(view: PredictionView, server: str, schemas: Schemas) -> Iterator[str]:
+    model = view.model
+    parts = urlsplit(server)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        yield f'server={server!r} is not valid; write "http://host:port" or "https://host", with a path in front of /v2'
+    elif parts.username or parts.password or parts.query or parts.fragment:
+        yield "server= holds credentials or a query; definitions are stored in the clear: let a proxy add them"
+    if model.timeout <= timedelta(0):
+        yield f"timeout={model.timeout} is not valid; give a duration above 0"
+    for option in ("files", "format"):
+        if getattr(model, option):
+            yield f"{option}= is not for a model with server=: the server has its own"
+    if model.method != "predict":
+        yield f"method={model.method!r} is for joblib models; what a server gives is chosen by outputs="
+    yield from _mapping_problems(view, schemas)
+
+
+def _mapping_problems(view: PredictionView, schemas: Schemas) -> Iterator[str]:
+    model = view.model
     features = _argument_names(view, schemas)
     for name in model.inputs.values() if isinstance(model.inputs, Mapping) else model.inputs:
         if name not in features:

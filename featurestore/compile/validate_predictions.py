@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from featurestore.compile.catalog import selection_of
@@ -14,6 +15,7 @@ from featurestore.compile.validate_expectations import check_expectations
 from featurestore.compile.validate_features import check_features
 from featurestore.compile.validate_views import check_duration, check_schedule, check_selection
 from featurestore.intervals import show_duration
+from featurestore.ir.served import SERVED_COLUMNS
 from featurestore.spec.feature_view import OnDemandFeatureView
 from featurestore.spec.prediction import PredictionView
 from featurestore.spec.source import RequestSource
@@ -56,6 +58,8 @@ def check_prediction_view(view: PredictionView, schemas: Schemas, report: Report
     _check_times(view, report)
     for message in model_problems(view, schemas, repo):
         report.add(view, message)
+    _check_shadows(view, schemas, report, repo)
+    _check_log(view, report)
     _check_inputs(view, schemas, report)
     _check_attachment(view, schemas, report)
     if not view.outputs:
@@ -87,18 +91,47 @@ def _check_policies(view: PredictionView, report: Report) -> None:
 
 def _check_times(view: PredictionView, report: Report) -> None:
     step = check_schedule(view, view.schedule, report)
-    for option in ("max_age", "freshness"):
+    for option in ("max_age", "freshness", "refresh_ahead"):
         check_duration(view, option, getattr(view, option), report, positive=True)
     for option in ("input_grace", "data_delay"):
         check_duration(view, option, getattr(view, option), report)
     if view.schedule is not None and view.start is None:
         report.add(view, "has a schedule and no start; give the time from which steps are scored")
+    if view.refresh_ahead is not None and (view.max_age is None or view.refresh_ahead >= view.max_age):
+        found = "no max_age" if view.max_age is None else f"max_age={show_duration(view.max_age)}"
+        report.add(
+            view,
+            f"refresh_ahead={show_duration(view.refresh_ahead)} with {found}: it is how long before max_age a "
+            "prediction is made anew; give a shorter one, or a longer max_age",
+        )
     if step is not None and view.max_age is not None and view.max_age < step:
         report.warn(
             view,
             f"max_age={show_duration(view.max_age)} is shorter than the schedule's step of {show_duration(step)}: "
             "predictions go stale before the next step scores them anew",
         )
+
+
+def _check_shadows(view: PredictionView, schemas: Schemas, report: Report, repo: Path) -> None:
+    seen = {(view.model.name, view.model.version)}
+    for model in view.shadow:
+        if (model.name, model.version) in seen:
+            report.add(
+                view, f"shadow: model {model.name!r} version {model.version!r} is there twice; give each its own"
+            )
+        seen.add((model.name, model.version))
+        for message in model_problems(replace(view, model=model), schemas, repo):
+            report.add(view, f"shadow: {message}")
+    if not 0 < view.shadow_fraction <= 1:
+        report.add(view, f"shadow_fraction={view.shadow_fraction} is not valid; give a share of lookups, up to 1")
+
+
+def _check_log(view: PredictionView, report: Report) -> None:
+    names = [key.name for key in join_keys_of(view.entities)]
+    names += [item.name for item in (*(view.request.schema if view.request else ()), *view.outputs)]
+    for name in names:
+        if name in SERVED_COLUMNS:
+            report.add(view, f"{name!r} is the name of a column of the log of served predictions; rename it")
 
 
 def _check_inputs(view: PredictionView, schemas: Schemas, report: Report) -> None:

@@ -26,6 +26,7 @@ from featurestore.ir.nodes import (
     ModelLoad,
     ModelNode,
     ModelOutputNode,
+    ModelServerNode,
     OnDemandViewNode,
     Passthrough,
     PredictionViewNode,
@@ -76,6 +77,7 @@ DATA_FIELDS: Mapping[type, tuple[str, ...]] = {
     OnDemandViewNode: ("inputs", "request", "features", "code", "mode"),
     ModelOutputNode: ("feature", "name", "column"),
     ModelFileNode: ("digest", "format", "method", "inputs", "outputs"),
+    ModelServerNode: ("inputs", "outputs"),
     ModelNode: ("name", "version", "load", "files"),
     PredictionViewNode: ("join_keys", "inputs", "request", "model", "features"),
 }
@@ -95,9 +97,11 @@ OTHER_FIELDS: Mapping[type, tuple[str, ...]] = {
     ),
     OnDemandViewNode: ("name", "write_to_online_store", *_TEXTS, "fingerprint"),
     ModelFileNode: ("path",),
+    ModelServerNode: ("url", "timeout"),
     PredictionViewNode: (
         *("name", "entities", "start", "schedule", "max_age", "on_stale", "on_failure", "refresh", "stale_on"),
         *("input_grace", "require_features", "attach_to", "data_delay", "expectations", "freshness"),
+        *("refresh_ahead", "shadow", "shadow_fraction"),
         *(*_TEXTS, *_STAMPS),
     ),
 }
@@ -225,6 +229,8 @@ def _model_load(load: ModelLoad) -> dict[str, Any]:
             return _encode(load)
         case ModelFileNode():
             return {"kind": "model_file", **_encode(load)}
+        case ModelServerNode():
+            return {"kind": "model_server", **_encode(load)}
         case _:
             assert_never(load)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
-__all__ = ["CodeRef", "ModelFileNode", "ModelLoad", "ModelNode", "ModelOutputNode"]
+__all__ = ["CodeRef", "ModelFileNode", "ModelLoad", "ModelNode", "ModelOutputNode", "ModelServerNode"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,18 @@ class ModelFileNode:
     outputs: tuple[ModelOutputNode, ...]
 
 
-ModelLoad: TypeAlias = CodeRef | ModelFileNode
-"""Where a model comes from: a function that loads it, or a file."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelServerNode:
+    """A server of the Open Inference Protocol; name and version are the model's. The rest is as for a file."""
+
+    url: str
+    timeout: timedelta
+    inputs: tuple[tuple[str, str], ...]
+    outputs: tuple[ModelOutputNode, ...]
+
+
+ModelLoad: TypeAlias = CodeRef | ModelFileNode | ModelServerNode
+"""Where a model comes from, or is: a function that loads it, a file, or a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +71,11 @@ class ModelNode:
         return (self.load.path,) if isinstance(self.load, ModelFileNode) else tuple(path for path, _ in self.files)
 
     @property
+    def place(self) -> str:
+        """Where the model is: a function's path, a file's, or a server's address."""
+        return self.load.url if isinstance(self.load, ModelServerNode) else self.load.path
+
+    @property
     def title(self) -> str:
         """Name the model in messages."""
-        return f"model {self.name!r} version {self.version!r} ({self.load.path})"
+        return f"model {self.name!r} version {self.version!r} ({self.place})"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from featurestore.ir.models import CodeRef, ModelFileNode, ModelLoad, ModelNode, ModelOutputNode
+from featurestore.ir.models import CodeRef, ModelFileNode, ModelLoad, ModelNode, ModelOutputNode, ModelServerNode
 from featurestore.ir.schedule import ScheduleNode
 from featurestore.ir.sources import (
     DeltaSourceNode,
@@ -37,6 +37,7 @@ __all__ = [
     "ModelLoad",
     "ModelNode",
     "ModelOutputNode",
+    "ModelServerNode",
     "OnDemandViewNode",
     "Passthrough",
     "PermissionNode",
@@ -225,6 +226,9 @@ class PredictionViewNode:
     require_features: bool
     attach_to: str | None
     data_delay: timedelta
+    refresh_ahead: timedelta | None = None
+    shadow: tuple[ModelNode, ...] = ()
+    shadow_fraction: float = 1.0
     expectations: tuple[ExpectationNode, ...] = ()
     freshness: timedelta | None = None
     owner: str = ""
@@ -233,6 +237,11 @@ class PredictionViewNode:
     fingerprint: str = ""
     version: int = 0
     storage_id: int = 0
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether a lookup of the view may have its model, or a shadow model, predict."""
+        return self.on_stale == "infer" or "on_write" in self.refresh or bool(self.shadow or self.refresh_ahead)
 
 
 StoredViewNode: TypeAlias = ViewNode | PredictionViewNode

@@ -34,6 +34,7 @@ KINDS: Mapping[type, str] = {
     nodes.FunctionTransformation: "function",
     nodes.Aggregations: "aggregations",
     nodes.ModelFileNode: "model_file",
+    nodes.ModelServerNode: "model_server",
     schedule.CronSchedule: "cron",
     schedule.PeriodSchedule: "period",
     source.After: "after",

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from featurestore.ir.nodes import ModelFileNode, ModelOutputNode
+from featurestore.ir.nodes import ModelFileNode, ModelOutputNode, ModelServerNode
 from featurestore.models.base import Arrays, ModelMismatch
 
 __all__ = ["float_matrix", "named_columns", "pick_outputs"]
 
+_Mapped = ModelFileNode | ModelServerNode
+"""What maps features to a model's inputs, and a view's outputs to what it gives."""
 
-def named_columns(model: ModelFileNode, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+
+def named_columns(model: _Mapped, inputs: Arrays) -> dict[str, np.ndarray[Any, Any]]:
     """Give the inputs under the model's names, in its order; masked values are filled: None, or NaT."""
     columns = {}
     for name, feature in model.inputs:
@@ -23,7 +26,7 @@ def named_columns(model: ModelFileNode, inputs: Arrays) -> dict[str, np.ndarray[
     return columns
 
 
-def float_matrix(model: ModelFileNode, inputs: Arrays, dtype: str = "float64") -> np.ndarray[Any, Any]:
+def float_matrix(model: _Mapped, inputs: Arrays, dtype: str = "float64") -> np.ndarray[Any, Any]:
     """Give a matrix (n, features) in the model's order, NaN where there is no value."""
     columns = named_columns(model, inputs)
     for name, values in columns.items():
@@ -38,7 +41,7 @@ def float_matrix(model: ModelFileNode, inputs: Arrays, dtype: str = "float64") -
     return np.column_stack([values.astype(dtype) for values in columns.values()])
 
 
-def pick_outputs(model: ModelFileNode, found: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+def pick_outputs(model: _Mapped, found: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Take the view's outputs from what the model gave; ``""`` is the name of what has none."""
     arrays = {name: _as_array(value) for name, value in found.items()}
     return {output.feature: _pick(output, place, arrays) for place, output in enumerate(model.outputs)}

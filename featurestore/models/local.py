@@ -6,7 +6,7 @@ import threading
 from typing import Any, assert_never
 
 from featurestore.errors import InferenceFailed, StateError
-from featurestore.ir.nodes import CodeRef, ModelFileNode, ModelNode
+from featurestore.ir.nodes import CodeRef, ModelFileNode, ModelLoad, ModelNode, ModelServerNode
 from featurestore.models.base import Arrays, LoadedModel, ModelMismatch
 from featurestore.models.files import ModelFiles
 from featurestore.ondemand.functions import CodeNotFound, Resolve, resolve_code
@@ -48,7 +48,7 @@ class LocalModels:
 
 
 def load_model(model: ModelNode, files: ModelFiles | None = None, resolve: Resolve = resolve_code) -> LoadedModel:
-    """Load a model from code or a file; InferenceFailed names file, kind, and what to install."""
+    """Load a model from code or a file, or make the caller of its server; InferenceFailed says what it lacks."""
     load = model.load
     try:
         match load:
@@ -56,6 +56,10 @@ def load_model(model: ModelNode, files: ModelFiles | None = None, resolve: Resol
                 return _from_code(load, resolve)
             case ModelFileNode():
                 return _from_file(load, files or ModelFiles("."))
+            case ModelServerNode():
+                from featurestore.models.server import ServerModel
+
+                return ServerModel(model.name, model.version, load)
             case _:
                 assert_never(load)
     except (ModelMismatch, CodeNotFound) as error:
@@ -98,13 +102,20 @@ def _from_file(file: ModelFileNode, files: ModelFiles) -> LoadedModel:
             assert_never(file.format)
 
 
-def _to_install(load: CodeRef | ModelFileNode, error: ModuleNotFoundError) -> str:
+def _to_install(load: ModelLoad, error: ModuleNotFoundError) -> str:
     missing = (error.name or str(error)).partition(".")[0]
-    if isinstance(load, CodeRef):
-        return f"there is no module {missing!r}; install it where the model runs"
+    match load:
+        case CodeRef():
+            return f"there is no module {missing!r}; install it where the model runs"
+        case ModelFileNode():
+            kind, package = f"a {load.format} model", _PACKAGES[load.format]
+        case ModelServerNode():
+            kind, package = "a model behind a server", "featurestore[models]"
+        case _:
+            assert_never(load)
     return (
-        f"a {load.format} model needs the module {missing!r}, which is not installed; install it where the model runs "
-        f"({_PACKAGES[load.format]!r} has what the kind itself needs)"
+        f"{kind} needs the module {missing!r}, which is not installed; install it where the model runs "
+        f"({package!r} has what the kind itself needs)"
     )
 
 

@@ -254,11 +254,11 @@ class _Planner:
             previous, previous_model = (self._read(older, join_key_map), older.model.version)
         inputs: list[int] = []
         arguments: tuple[Argument, ...] = ()
-        if "inputs" in view.stale_on or view.on_stale == "infer":
+        if "inputs" in view.stale_on or view.asks_models:
             for row in input_rows(self._manifest, view):
                 node, is_published = self._versions.current(row.view)
                 inputs.append(self._read(node, _compose(row.join_key_map, join_key_map), is_published))
-        if view.on_stale == "infer":
+        if view.asks_models:
             arguments = self._arguments(view.inputs, join_key_map)
             if not arguments:
                 keys = zip(view.join_keys, key_columns(view, join_key_map), strict=True)

@@ -120,7 +120,7 @@ def _side(
     context: RuntimeContext, view: PredictionViewNode, manifest: Manifest, instant: datetime, outputs: Mapping[str, Any]
 ) -> Side:
     model = view.model
-    label, title = f"version {view.version}", f"model {model.name} {model.version} ({model.load.path})"
+    label, title = f"version {view.version}", f"model {model.name} {model.version} ({model.place})"
     try:
         latency = _latency(context, view, manifest, instant)
     except (InferenceFailed, OnDemandFailed, StateError) as error:

@@ -23,6 +23,7 @@ from featurestore.serving.manifests import ManifestSource, StoredManifests
 from featurestore.serving.model_batch import Predictor
 from featurestore.serving.response import OnlineResponse
 from featurestore.serving.row_cache import CacheOptions
+from featurestore.serving.served_log import ServedLog
 from featurestore.stores.base import AsyncOnlineReader, OnlineStore
 
 __all__ = ["AsyncOnlineClient"]
@@ -51,12 +52,13 @@ class AsyncOnlineClient:
         inference: InferenceOptions | None = None,
         metrics: LookupObserver | None = None,
         cache: CacheOptions | None = None,
+        log: ServedLog | None = None,
     ) -> None:
         code = code or ImportedCode()
         self._reader = reader
         self._store = store
         self._deadline = deadline
-        self._inference = Inference(store, predictor or LocalModels(code.resolve), inference)
+        self._inference = Inference(store, predictor or LocalModels(code.resolve), inference, log=log)
         self._core = LookupCore(
             project,
             manifests=manifests or StoredManifests(project),

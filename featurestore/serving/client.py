@@ -8,6 +8,7 @@ from typing import assert_never
 
 from featurestore.errors import FeatureStoreError
 from featurestore.intervals import utc_now
+from featurestore.ir.nodes import PredictionViewNode
 from featurestore.models.local import LocalModels
 from featurestore.retrieval.planner import Features
 from featurestore.serving.code import CodeSource, ImportedCode
@@ -18,8 +19,10 @@ from featurestore.serving.inference import Inference
 from featurestore.serving.inference_options import InferenceOptions
 from featurestore.serving.manifests import ManifestSource, StoredManifests
 from featurestore.serving.model_batch import Predictor
+from featurestore.serving.predictions import PredictionAnswer
 from featurestore.serving.response import OnlineResponse
 from featurestore.serving.row_cache import CacheOptions
+from featurestore.serving.served_log import ServedLog
 from featurestore.stores.base import OnlineStore
 
 __all__ = ["OnlineClient"]
@@ -31,7 +34,8 @@ class OnlineClient:
     ``manifests`` default to what ``apply`` left in the online store. ``code`` gives on-demand functions and models: by
     default what the import path has. ``predictor`` says where models run, in this process by default, and ``inference``
     how that is bounded. ``deadline`` is the default for a call; ``metrics`` (``serving.metrics.LookupMetrics``) counts
-    and times lookups. ``cache`` lets calls answer from what this process read a moment ago.
+    and times lookups; ``log`` notes what was served. ``cache`` lets calls answer from what this process read a moment
+    ago.
     """
 
     def __init__(
@@ -47,11 +51,12 @@ class OnlineClient:
         inference: InferenceOptions | None = None,
         metrics: LookupObserver | None = None,
         cache: CacheOptions | None = None,
+        log: ServedLog | None = None,
     ) -> None:
         code = code or ImportedCode()
         self._store = store
         self._deadline = deadline
-        self._inference = Inference(store, predictor or LocalModels(code.resolve), inference)
+        self._inference = Inference(store, predictor or LocalModels(code.resolve), inference, log=log)
         self._core = LookupCore(
             project,
             manifests=manifests or StoredManifests(project),
@@ -80,7 +85,7 @@ class OnlineClient:
         unless ``repair`` is False: then stale ones are served as such.
         """
         ends = ends_after(self._deadline if deadline is None else deadline)
-        lookup = self._core.lookup(
+        return self._answer(
             LookupRequest(
                 features=features,
                 entity_rows=entity_rows,
@@ -90,13 +95,37 @@ class OnlineClient:
                 max_cached_age=as_duration(max_cached_age),
             )
         )
+
+    def infer_rows(
+        self, view: PredictionViewNode, entity_rows: EntityRows, *, deadline: timedelta | float | None = None
+    ) -> list[PredictionAnswer]:
+        """Make and store the predictions of these entities that are not fresh, whatever the view's policies.
+
+        LIVE says made, CACHED that it was fresh, MISSING that there are no inputs, FAILED that the model failed or the
+        deadline passed.
+        """
+        ends = ends_after(self._deadline if deadline is None else deadline)
+        features = [f"{view.name}:{feature.name}" for feature in view.features]
+        return self._answer(
+            LookupRequest(
+                features=features,
+                entity_rows=entity_rows,
+                full_feature_names=True,
+                anew=True,
+                ends=ends,
+                max_cached_age=timedelta(0),
+            )
+        ).predictions[view.name]
+
+    def _answer(self, request: LookupRequest) -> OnlineResponse:
+        lookup = self._core.lookup(request)
         result: list[bytes | None] | None = None
         try:
             while True:
                 step = lookup.send(result)
                 match step:
                     case Read():
-                        result = self._store.read(step.keys, deadline=left_until(ends))
+                        result = self._store.read(step.keys, deadline=left_until(request.ends))
                     case Block():
                         step.call()
                         result = None
@@ -111,5 +140,7 @@ class OnlineClient:
 
     def close(self) -> None:
         """Let models that run end, for a moment, and close the store's connections."""
-        self._inference.close()
-        self._store.close()
+        try:
+            self._inference.close()
+        finally:
+            self._store.close()

@@ -14,6 +14,7 @@ from featurestore.serving.client import OnlineClient
 from featurestore.serving.code import AppliedCode
 from featurestore.serving.core import LookupObserver
 from featurestore.serving.row_cache import CacheOptions
+from featurestore.serving.served_log import ServedLog
 from featurestore.settings import Settings
 from featurestore.stores.online import OnlineAddress, connect_online
 
@@ -38,6 +39,7 @@ def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_no
         predictor=LocalModels(code.resolve, files=ModelFiles(settings.repo, code.files)),
         metrics=lookup_observer(settings),
         cache=_cache(settings),
+        log=_served_log(settings),
     )
 
 
@@ -56,6 +58,7 @@ def connect_async_client(settings: Settings, *, clock: Callable[[], datetime] = 
         predictor=LocalModels(code.resolve, files=ModelFiles(settings.repo, code.files)),
         metrics=lookup_observer(settings),
         cache=_cache(settings),
+        log=_served_log(settings),
     )
 
 
@@ -75,3 +78,12 @@ def lookup_observer(settings: Settings) -> LookupObserver | None:
             "run: pip install 'featurestore[observability]'"
         ) from error
     return LookupMetrics()
+
+
+def _served_log(settings: Settings) -> ServedLog | None:
+    """Open the log of served predictions, if the settings want one."""
+    if not settings.log_served:
+        return None
+    from featurestore.serving.served_files import ServedFiles
+
+    return ServedLog(ServedFiles(settings.offline_root, settings.state_path / "served"))

@@ -21,14 +21,13 @@ from featurestore.serving.inference import Inference
 from featurestore.serving.manifests import ManifestSource
 from featurestore.serving.policies import settle
 from featurestore.serving.predictions import PredictionRows
+from featurestore.serving.read_keys import Blobs, ReadKeys, encode_keys
 from featurestore.serving.response import OnlineResponse
 from featurestore.serving.row_cache import CacheOptions, RowCache
 from featurestore.serving.rows import ViewRows
 from featurestore.serving.snapshot import BoundPlan, Snapshot
 
 __all__ = ["Block", "Lookup", "LookupCore", "LookupObserver", "LookupRequest", "Read", "Step"]
-
-_Blobs: TypeAlias = Sequence[bytes | None]
 
 
 @dataclass(slots=True)
@@ -54,15 +53,17 @@ Lookup: TypeAlias = Generator[Step, Any, OnlineResponse]
 class LookupRequest:
     """What the caller asked for.
 
-    Without ``repair`` no prediction is made: stale ones are served as such. ``ends`` is the monotonic time by which
-    the call is to be over. ``max_cached_age`` bounds how long ago this process may have read what it answers with; None
-    is the core's default.
+    Without ``repair`` no prediction is made: stale ones are served as such. With ``anew`` every one that is not fresh
+    is made, whatever its view's policies and whatever scoring is still to come, and none is logged as served. ``ends``
+    is the monotonic time by which the call is to be over. ``max_cached_age`` bounds how long ago this process may have
+    read what it answers with; None is the core's default.
     """
 
     features: Features
     entity_rows: EntityRows
     full_feature_names: bool = False
     repair: bool = True
+    anew: bool = False
     ends: float | None = None
     max_cached_age: timedelta | None = None
 
@@ -110,21 +111,23 @@ class LookupCore:
         """Go through one lookup: a read of the pointer record and all rows, once more if a version was switched."""
         snapshot, bound = yield from self._plan(request)
         columns = read_entity_rows(request.entity_rows, bound.needed)
-        keys = _encode(bound, columns)
+        keys = encode_keys(bound, columns)
         reading = yield from self._read(keys, snapshot.record, request)
         if reading.record != snapshot.record:
             snapshot = yield from self._take_snapshot(reading.record)
             before, bound = bound, snapshot.bound(request.features, request.full_feature_names)
             if bound.storage != before.storage or bound.needed != before.needed:
                 columns = read_entity_rows(request.entity_rows, bound.needed)
-                keys = _encode(bound, columns)
+                keys = encode_keys(bound, columns)
                 reading = yield from self._read(keys, snapshot.record, request)
-        frame, predictions = self._judge(bound, columns, reading.blobs)
+        frame, predictions = self._judge(bound, columns, reading.blobs, request)
         if reading.is_cached and not all(judged.is_fresh for judged in predictions):
             return (yield from self._lookup(replace(request, max_cached_age=timedelta(0))))
         for plan, judged in zip(bound.plan.predictions, predictions, strict=True):
             if not judged.is_fresh:
                 yield from self._settle(bound, plan, judged, frame, keys.lists[plan.read], request)
+            if self._inference.follows(judged) and not request.anew:
+                yield from self._follow(bound, plan, judged, frame, keys.lists[plan.read], columns, request)
         if bound.calls:
             yield from self._have_code(bound)
             for number in bound.calls:
@@ -162,7 +165,7 @@ class LookupCore:
         self._snapshot = snapshot = Snapshot(self._manifests, record)
         return snapshot
 
-    def _read(self, keys: _Keys, record: bytes | None, request: LookupRequest) -> Generator[Step, Any, _Reading]:
+    def _read(self, keys: ReadKeys, record: bytes | None, request: LookupRequest) -> Generator[Step, Any, _Reading]:
         """Read the pointer record and all rows at once; a null key has no row, and no key no read."""
         wanted: list[bytes] = []
         for encoded in keys.lists:
@@ -174,7 +177,7 @@ class LookupCore:
             found, is_cached = yield from self._read_cached(wanted, record, request)
         else:
             found = yield Read([self._pointer_key, *wanted])
-        blobs: list[_Blobs] = []
+        blobs: list[Blobs] = []
         if keys.has_nulls:
             rest = iter(found[1:])
             blobs += [[None if key is None else next(rest) for key in encoded] for encoded in keys.lists]
@@ -205,14 +208,17 @@ class LookupCore:
         return [found[0], *(values[key] for key in wanted)], bool(held)
 
     def _judge(
-        self, bound: BoundPlan, columns: EntityColumns, blobs: Sequence[_Blobs]
+        self, bound: BoundPlan, columns: EntityColumns, blobs: Sequence[Blobs], request: LookupRequest
     ) -> tuple[Frame, list[PredictionRows]]:
         now_us = to_micros(self._clock())
         rows = [
             ViewRows(read.values.decode(found), read.rules, now_us, read.reader)
             for read, found in zip(bound.reads, blobs, strict=True)
         ]
-        predictions = [PredictionRows(prediction, rows, now_us=now_us) for prediction in bound.predictions]
+        bounds = bound.predictions
+        if request.anew:
+            bounds = tuple(replace(prediction, graced_until_us=None) for prediction in bounds)
+        predictions = [PredictionRows(prediction, rows, now_us=now_us) for prediction in bounds]
         return Frame(bound.plan, rows, columns, self._code.resolve), predictions
 
     def _have_code(self, bound: BoundPlan) -> Generator[Step, Any, None]:
@@ -228,17 +234,39 @@ class LookupCore:
         plan: PredictionPlan,
         judged: PredictionRows,
         frame: Frame,
-        keys: _Blobs,
+        keys: Blobs,
         request: LookupRequest,
     ) -> Generator[Step, Any, None]:
         """Apply the view's policies to rows that are stale or missing."""
-        if plan.view.on_stale != "infer" or not request.repair:
+        if not request.anew and (plan.view.on_stale != "infer" or not request.repair):
             settle(plan, judged, frame.rows, keys, None)
             return
         yield from self._have_code(bound)
         infer = functools.partial(self._inference.infer, plan, judged, frame, keys=keys, ends=request.ends)
-        yield Block(functools.partial(settle, plan, judged, frame.rows, keys, infer))
+        yield Block(functools.partial(settle, plan, judged, frame.rows, keys, infer, anew=request.anew))
         self._cache.drop([key for key in keys if key is not None])
+
+    def _follow(
+        self,
+        bound: BoundPlan,
+        plan: PredictionPlan,
+        judged: PredictionRows,
+        frame: Frame,
+        keys: Blobs,
+        columns: EntityColumns,
+        request: LookupRequest,
+    ) -> Generator[Step, Any, None]:
+        """Set off what goes on beside the answer; a log that is full is written first, where that may wait."""
+        if plan.view.asks_models:
+            yield from self._have_code(bound)
+        own = {name: columns.columns[column] for name, column in bound.reads[plan.read].columns}
+        follow = functools.partial(
+            self._inference.follow, plan, judged, frame, keys=keys, columns=own, repair=request.repair
+        )
+        if self._inference.is_log_full:
+            yield Block(follow)
+        else:
+            follow()
 
 
 @dataclass(slots=True)
@@ -246,32 +274,5 @@ class _Reading:
     """The pointer record and the values of each read; ``is_cached`` says that some were read earlier."""
 
     record: bytes | None
-    blobs: list[_Blobs]
+    blobs: list[Blobs]
     is_cached: bool
-
-
-@dataclass(slots=True)
-class _Keys:
-    """The keys of each read; of one that was never published all are None."""
-
-    lists: list[_Blobs]
-    has_nulls: bool
-    count: int
-
-
-def _encode(bound: BoundPlan, columns: EntityColumns) -> _Keys:
-    lists: list[_Blobs] = [()] * len(bound.reads)
-    if not columns.count:
-        return _Keys(lists, False, 0)
-    has_nulls = False
-    done = 0
-    for keyed in bound.keyed:
-        group = keyed.group.encode([columns.columns[name] for name in keyed.columns])
-        has_nulls |= group.has_nulls
-        for read, keys in zip(keyed.reads, group.lists, strict=True):
-            lists[read] = keys
-            done += 1
-    if done < len(lists):
-        has_nulls = True
-        lists = [keys or [None] * columns.count for keys in lists]
-    return _Keys(lists, has_nulls, columns.count)

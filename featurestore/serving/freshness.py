@@ -144,6 +144,8 @@ class Freshness:
         if self._bound.scored_until_us is not None:
             scored = np.maximum(predicted, self._bound.scored_until_us)
             until = scored if unchanged is None else np.where(unchanged, scored, predicted)
+            if older is not None:  # the scoring was of the current version
+                until = np.where(older, predicted, until)
         stale = self._find_stale(present, until, unchanged, older)
         codes = np.where(present, np.int8(CACHED), np.int8(MISSING))
         codes[stale] = STALE

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from featurestore.ondemand.arrays import take_column
 from featurestore.retrieval.plan import PredictionPlan
+from featurestore.serving.followup import Followup
 from featurestore.serving.frame import Frame
 from featurestore.serving.inference_options import InferenceOptions
 from featurestore.serving.model_batch import Predictor, batch_of
 from featurestore.serving.predictions import LiveRows, PredictionRows
+from featurestore.serving.served_log import ServedLog
 from featurestore.serving.single_flight import SingleFlight
 from featurestore.stores.base import OnlineStore
 
-__all__ = ["Inference"]
+__all__ = ["Inference", "Predictor"]
 
 
 class Inference:
-    """Runs a view's model on the features just read, and writes what it gives to the view's own keys."""
+    """Runs a view's model on the features just read, and writes what it gives to the view's own keys.
 
-    def __init__(self, store: OnlineStore, predictor: Predictor, options: InferenceOptions | None = None) -> None:
+    ``log`` is told what was served, and what shadow models gave.
+    """
+
+    def __init__(
+        self,
+        store: OnlineStore,
+        predictor: Predictor,
+        options: InferenceOptions | None = None,
+        *,
+        log: ServedLog | None = None,
+    ) -> None:
         self._flights = SingleFlight(store, predictor, options or InferenceOptions())
+        self._followup = Followup(self._flights, predictor, log=log)
 
     def infer(
         self,
@@ -54,6 +67,31 @@ class Inference:
             error=answers.error,
         )
 
+    def follows(self, judged: PredictionRows) -> bool:
+        """Say whether something is to be set off beside an answer; cheap, as each lookup asks."""
+        return self._followup.wants(judged)
+
+    @property
+    def is_log_full(self) -> bool:
+        """Whether the log is to be written before it takes more rows, so that ``follow`` takes a while."""
+        return self._followup.is_log_full
+
+    def follow(
+        self,
+        plan: PredictionPlan,
+        judged: PredictionRows,
+        frame: Frame,
+        *,
+        keys: Sequence[bytes | None],
+        columns: Mapping[str, Any],
+        repair: bool,
+    ) -> None:
+        """Set it off: predictions near their age are made anew, shadow models asked, the log told."""
+        self._followup.answered(plan, judged, frame, keys, columns, repair=repair)
+
     def close(self) -> None:
-        """Wait a moment for models that run, and give up their locks."""
-        self._flights.close()
+        """Wait a moment for models that run, give up their locks, and write the log."""
+        try:
+            self._followup.close()
+        finally:
+            self._flights.close()

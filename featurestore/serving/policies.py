@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -13,7 +14,7 @@ from featurestore.retrieval.plan import PredictionPlan
 from featurestore.serving.predictions import FAILED, MISSING, STALE, LiveRows, PredictionRows
 from featurestore.serving.rows import ViewRows
 
-__all__ = ["Infer", "settle"]
+__all__ = ["Infer", "inferable", "settle"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +28,20 @@ def settle(
     rows: Sequence[ViewRows],
     keys: Sequence[bytes | None],
     infer: Infer | None,
+    *,
+    anew: bool = False,
 ) -> None:
-    """Apply the view's policies to the rows that are stale or missing; without ``infer`` stale ones are served."""
+    """Apply the view's policies to the rows that are stale or missing; without ``infer`` stale ones are served.
+
+    With ``anew`` all are inferred, and of one that fails there is no value and no error.
+    """
     if judged.is_fresh:
         return
     view, needing = plan.view, judged.needing()
+    if anew and infer is not None:
+        quiet = replace(plan, view=replace(view, on_failure="null"))
+        _repair(quiet, judged, rows, keys, needing, infer)
+        return
     match view.on_stale:
         case "serve_stale":
             return
@@ -54,12 +64,7 @@ def _repair(
     needing: np.ndarray[Any, Any],
     infer: Infer,
 ) -> None:
-    able = np.array([keys[place] is not None for place in needing.tolist()], dtype=bool)
-    if plan.inputs and plan.view.require_features:
-        usable = rows[plan.inputs[0]].usable()
-        for index in plan.inputs[1:]:
-            usable = usable | rows[index].usable()
-        able &= usable[needing]
+    able = np.isin(needing, inferable(plan, rows, keys))
     judged.hide(needing[~able], MISSING)
     needing = needing[able]
     if not len(needing):
@@ -79,6 +84,17 @@ def _repair(
             raise live.error
         logger.warning("%d rows without a live prediction: %s", len(failed), live.error)
         _fall_back(plan, judged, failed)
+
+
+def inferable(plan: PredictionPlan, rows: Sequence[ViewRows], keys: Sequence[bytes | None]) -> np.ndarray[Any, Any]:
+    """Give the places of rows that a model may be asked for: the key is whole, and an input is there if it must be."""
+    able = np.array([key is not None for key in keys], dtype=bool)
+    if plan.inputs and plan.view.require_features:
+        usable = rows[plan.inputs[0]].usable()
+        for index in plan.inputs[1:]:
+            usable = usable | rows[index].usable()
+        able &= usable
+    return np.flatnonzero(able)
 
 
 def _fall_back(plan: PredictionPlan, judged: PredictionRows, failed: np.ndarray[Any, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from featurestore.errors import InferenceFailed
 from featurestore.intervals import from_micros
+from featurestore.ir.columns import INPUTS_DIGEST
 from featurestore.ir.nodes import PredictionViewNode
 from featurestore.ondemand.arrays import Column, python_values
 from featurestore.serving.freshness import (
@@ -183,6 +184,27 @@ class PredictionRows:
         if self._live is not None or self._hidden is not None:
             return False
         return self.is_fresh or self._judged.older is None
+
+    def ageing(self, ahead: timedelta) -> np.ndarray[Any, Any]:
+        """Give the places of fresh rows whose age reaches ``max_age`` within ``ahead``."""
+        limit = self.view.max_age
+        if limit is None:
+            return np.empty(0, dtype=np.intp)
+        ends = (limit - ahead) // timedelta(microseconds=1)
+        return np.flatnonzero((self.codes == CACHED) & (self.now_us - self._judged.until > ends))
+
+    def digests(self) -> Column:
+        """Give the digest of the inputs that each prediction was made from."""
+        if self.digest is None:
+            none = np.zeros(len(self.codes), dtype=bool)
+            return np.zeros(len(self.codes), dtype=np.int64), none
+        digests = self.own.decoded.columns[INPUTS_DIGEST].values.copy()
+        older = self._judged.older
+        if older is not None and self._previous_rows is not None:
+            digests[older] = self._previous_rows.decoded.columns[INPUTS_DIGEST].values[older]
+        if self._live is not None:
+            digests[self._live.rows] = self.digest[self._live.rows]
+        return digests, self.present
 
     def times(self) -> tuple[Column, Column]:
         """Give event times and ages, microseconds."""

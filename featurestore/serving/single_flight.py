@@ -98,6 +98,24 @@ class SingleFlight:
             answers.fail(overdue(batch, len(waiting)))
         return answers
 
+    def refresh(self, batch: ModelBatch) -> int:
+        """Ask the model, in this thread, for entities that nobody asks it for and whose rows are as they were read.
+
+        Gives how many; InferenceFailed and errors of the store are raised.
+        """
+        breaker = self.breaker(batch.view.model)
+        if not breaker.enter():
+            return 0
+        token = _new_token()
+        claims = self._claim(batch, range(len(batch.keys)), batch.seen, token, None)
+        taken = [place for place, answer in enumerate(claims.answers) if answer is Held.TAKEN]
+        if taken:
+            own = batch.take(taken)
+            self._keeper.keep(token, own.keys)
+            codec = self._codec(own.view)
+            self._run(_Flight(batch=own, token=token, at_us=claims.time_us, codec=codec, breaker=breaker))
+        return len(taken)
+
     def breaker(self, model: ModelNode) -> CircuitBreaker:
         found = self._breakers.get(model)
         if found is None:

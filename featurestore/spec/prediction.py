@@ -20,7 +20,7 @@ PredictionInput = BatchFeatureView | StreamFeatureView | OnDemandFeatureView | F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model version and where it comes from: ``load`` or ``path``.
+    """A model version and where it comes from or is: ``load``, ``path`` or ``server``.
 
     ``load`` is ``"module:function"``: it takes nothing and gives an object whose ``predict`` maps
     ``dict[str, ndarray]`` to ``dict[str, ndarray]``. ``files`` are read by it, relative to the repo: their bytes are
@@ -32,6 +32,10 @@ class Model:
     view's order. ``outputs`` maps the view's outputs to what the model gives: a column's number, a name, or
     ``"name[1]"`` for a column of it. ``method`` is what of a scikit-learn model is called: ``predict`` or
     ``predict_proba``.
+
+    ``server`` is the address of a model server that speaks the Open Inference Protocol (KServe v2) over HTTP in JSON,
+    such as ``"http://models:8080"``; the model has this name and version there. A call ends after ``timeout``.
+    ``inputs`` and ``outputs`` are as for a path.
     """
 
     name: str
@@ -43,11 +47,18 @@ class Model:
     method: str = "predict"
     inputs: Sequence[str] | Mapping[str, str] = ()
     outputs: Mapping[str, int | str] = field(default_factory=dict)
+    server: str | None = None
+    timeout: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PredictionView(Selectable):
-    """Predictions computed by schedule, served from the cache, and repaired when missing or stale."""
+    """Predictions computed by schedule, served from the cache, and repaired when missing or stale.
+
+    A lookup that finds a prediction whose age reaches ``max_age`` within ``refresh_ahead`` has it made anew in the
+    background. ``shadow`` models are asked in the background for ``shadow_fraction`` of all lookups; what they give is
+    logged with the served predictions, and given to nobody.
+    """
 
     name: str
     entities: Sequence[Entity]
@@ -63,6 +74,9 @@ class PredictionView(Selectable):
     refresh: str | Sequence[str] = "on_schedule"
     stale_on: frozenset[str] | set[str] = frozenset({"version", "age", "inputs"})
     input_grace: timedelta = timedelta(minutes=15)
+    refresh_ahead: timedelta | None = None
+    shadow: Sequence[Model] = ()
+    shadow_fraction: float = 1.0
     require_features: bool = True
     attach_to: BatchFeatureView | None = None
     data_delay: timedelta = timedelta(0)

@@ -152,6 +152,18 @@ def file_model_node() -> nodes.PredictionViewNode:
     return replace(prediction_node(), name="uplift", model=model, fingerprint="uplift-fingerprint", storage_id=9)
 
 
+def server_model_node() -> nodes.PredictionViewNode:
+    """Make a prediction view whose model is behind a server."""
+    server = nodes.ModelServerNode(
+        url="http://models:8080",
+        timeout=timedelta(seconds=2),
+        inputs=(("x", "total"),),
+        outputs=(nodes.ModelOutputNode(feature="score"),),
+    )
+    model = nodes.ModelNode(name="remote", version="1", load=server)
+    return replace(prediction_node(), name="remote", model=model, fingerprint="remote-fingerprint", storage_id=10)
+
+
 def every_node() -> Manifest:
     """Make a manifest with every kind of node; the views read one another as their inputs say."""
     total = nodes.AggregationNode(
@@ -203,7 +215,7 @@ def every_node() -> Manifest:
         sources={source.name: source for source in sources},
         views={view.name: view for view in views},
         on_demand_views={"recency": on_demand_node()},
-        prediction_views={"churn": prediction_node(), "uplift": file_model_node()},
+        prediction_views={"churn": prediction_node(), "uplift": file_model_node(), "remote": server_model_node()},
         services={"ctr_v1": nodes.ServiceNode(name="ctr_v1", features=(REF,), **TEXTS)},
         permissions={
             "read": nodes.PermissionNode(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from featurestore.codec.served import SERVED_COLUMNS, served_landing, served_location, served_schema
+from featurestore.codec.served import served_schema
+from featurestore.ir.served import SERVED_COLUMNS, served_landing, served_location
 from featurestore.spec.dtypes import Int64
 from tests.support.serving import field, scores
 

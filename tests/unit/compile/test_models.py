@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from featurestore import BatchFeatureView, Field, Model, PredictionView, RequestSource
 from featurestore.errors import DefinitionError
-from featurestore.ir.nodes import CodeRef, ModelFileNode, ModelOutputNode, PredictionViewNode
+from featurestore.ir.nodes import CodeRef, ModelFileNode, ModelOutputNode, ModelServerNode, PredictionViewNode
 from featurestore.types import Float64, Timestamp
 from tests.support.definitions import START, compile_objects, user_entity, view_definition
 
@@ -100,11 +101,24 @@ def test_the_bytes_count_and_the_name_of_the_file_does_not(repo: Path) -> None:
     assert isinstance(compiled(repo, load="models:load").model.load, CodeRef)
 
 
+def test_a_models_server_may_move_and_its_version_may_not(repo: Path) -> None:
+    view = compiled(repo, server="http://models:8080/", taken={"score": "probabilities[1]"})
+    load = view.model.load
+    assert isinstance(load, ModelServerNode)
+    assert (load.url, load.timeout) == ("http://models:8080", timedelta(seconds=10))
+    assert (view.model.title, view.model.paths) == ("model 'ctr' version '1' (http://models:8080)", ())
+    moved = compiled(
+        repo, server="https://elsewhere", timeout=timedelta(seconds=1), taken={"score": "probabilities[1]"}
+    )
+    assert moved.fingerprint == view.fingerprint
+    assert compiled(repo, server="http://models:8080", taken={"score": "label"}).fingerprint != view.fingerprint
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({}, "model 'ctr' has neither of load and path; give load="),
-        ({"load": "models:load", "path": "ctr.joblib"}, "model 'ctr' has both of load and path"),
+        ({}, "model 'ctr' has none of load, path and server; give one of load="),
+        ({"load": "models:load", "path": "ctr.joblib"}, "model 'ctr' has load and path; give one of load="),
         ({"load": "models:load", "inputs": ["page"]}, "inputs= is for a model with path="),
         ({"path": "ctr.joblib", "files": ["ctr.bin"]}, "files= is for a model with load="),
         ({"path": "/tmp/ctr.joblib"}, "path='/tmp/ctr.joblib' is not valid; write it relative to the repo"),
@@ -118,6 +132,11 @@ def test_the_bytes_count_and_the_name_of_the_file_does_not(repo: Path) -> None:
         ({"path": "served", "method": "predict_proba"}, "method='predict_proba' is for joblib models"),
         ({"path": "ctr.joblib", "inputs": ["pgae"]}, "inputs: unknown feature 'pgae' (did you mean 'page'?)"),
         ({"path": "ctr.joblib", "taken": {"scoer": 1}}, "outputs: unknown output 'scoer' (did you mean 'score'?)"),
+        ({"server": "models:8080"}, "server='models:8080' is not valid; write \"http://host:port\""),
+        ({"server": "http://u:p@models"}, "server= holds credentials or a query"),
+        ({"server": "http://models", "timeout": timedelta(0)}, "timeout=0:00:00 is not valid"),
+        ({"server": "http://models", "files": ["ctr.bin"]}, "files= is not for a model with server="),
+        ({"server": "http://models", "inputs": ["pgae"]}, "inputs: unknown feature 'pgae' (did you mean 'page'?)"),
         ({"path": 3}, "Model ctr: path=3 has the wrong type"),
     ],
 )

@@ -93,6 +93,18 @@ def model(**overrides: Any) -> dict[str, Any]:
         ({"refresh": "never"}, "refresh='never' is not valid"),
         ({"refresh": ["on_schedule", "on_write"]}, 'refresh="on_write" is not available in this release'),
         ({"stale_on": {"age", "mood"}}, "stale_on='mood' is not valid; valid are 'age', 'inputs', 'version'"),
+        ({"refresh_ahead": timedelta(hours=1)}, "refresh_ahead=1h with no max_age: it is how long before max_age"),
+        (
+            {"refresh_ahead": timedelta(hours=30), "max_age": timedelta(hours=30)},
+            "refresh_ahead=1d 6h with max_age=1d 6h",
+        ),
+        ({"shadow": [Model(name="ctr", version="1", load="models:load_ctr")]}, "shadow: model 'ctr' version '1' is"),
+        (
+            {"shadow": [Model(name="ctr", version="2", load="models:load_ctx")]},
+            "shadow: model 'ctr': load='models:load_ctx'",
+        ),
+        ({"shadow_fraction": 1.5}, "shadow_fraction=1.5 is not valid"),
+        ({"outputs": [Field(name="served_at", dtype=Float64)]}, "'served_at' is the name of a column of the log of"),
         ({"max_age": timedelta(0)}, "max_age=datetime.timedelta(0) is not valid"),
         ({"start": None}, "has a schedule and no start"),
         ({"entities": [], "request": REQUEST, "features": None}, "has a schedule and no entities to score"),
