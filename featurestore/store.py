@@ -208,12 +208,6 @@ class FeatureStore(StoreParts):
 
         return read_served(self.runtime, view, start, end)
 
-    def append_served(self) -> dict[str, int]:
-        """Append what lookups logged to the Delta tables of served predictions; give the number of rows by view."""
-        from featurestore.runtime.served import append_served
-
-        return append_served(self.runtime)
-
     # Writing
 
     def write_to_online_store(

@@ -93,7 +93,9 @@ class StoreParts:
         from featurestore.ingest.connect import connect_writer
 
         self._import_repo()
-        return connect_writer(self.settings, clock=self.clock)
+        return connect_writer(
+            self.settings, clock=self.clock, infer=lambda view, rows: self._client.infer_rows(view, rows)
+        )
 
     def _import_repo(self) -> None:
         repo = str(self.settings.repo)

@@ -19,7 +19,9 @@ def command() -> None:
 @click.pass_context
 def append(ctx: click.Context, json_output: bool) -> int:
     """Append what lookups have landed to the Delta tables of served predictions; run it by schedule."""
-    counts = open_store(ctx).append_served()
+    from featurestore.runtime.served import append_served
+
+    counts = append_served(open_store(ctx).runtime)
     if json_output:
         print_json({"rows": counts})
     elif not counts:

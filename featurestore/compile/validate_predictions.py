@@ -79,11 +79,6 @@ def _check_policies(view: PredictionView, report: Report) -> None:
     for value in refresh:
         if value not in _REFRESH:
             report.add(view, choices("refresh", value, _REFRESH))
-        elif value == "on_write":
-            report.add(
-                view,
-                'refresh="on_write" is not available in this release; use refresh="on_schedule" and on_stale="infer"',
-            )
     for value in sorted(view.stale_on):
         if value not in _STALE_ON:
             report.add(view, choices("stale_on", value, _STALE_ON))

@@ -91,7 +91,10 @@ def model(**overrides: Any) -> dict[str, Any]:
         ({"on_stale": "refresh"}, "on_stale='refresh' is not valid; valid are 'error', 'infer', 'null', 'serve_stale'"),
         ({"on_failure": "infer"}, "on_failure='infer' is not valid"),
         ({"refresh": "never"}, "refresh='never' is not valid"),
-        ({"refresh": ["on_schedule", "on_write"]}, 'refresh="on_write" is not available in this release'),
+        (
+            {"refresh": ["on_schedule", "on_read"]},
+            "refresh='on_read' is not valid; valid are",
+        ),
         ({"stale_on": {"age", "mood"}}, "stale_on='mood' is not valid; valid are 'age', 'inputs', 'version'"),
         ({"refresh_ahead": timedelta(hours=1)}, "refresh_ahead=1h with no max_age: it is how long before max_age"),
         (
