@@ -104,16 +104,20 @@ class SingleFlight:
         Gives how many; InferenceFailed and errors of the store are raised.
         """
         breaker = self.breaker(batch.view.model)
-        if not breaker.enter():
+        if breaker.refuses():
             return 0
         token = _new_token()
         claims = self._claim(batch, range(len(batch.keys)), batch.seen, token, None)
         taken = [place for place, answer in enumerate(claims.answers) if answer is Held.TAKEN]
         if taken:
             own = batch.take(taken)
-            self._keeper.keep(token, own.keys)
             codec = self._codec(own.view)
-            self._run(_Flight(batch=own, token=token, at_us=claims.time_us, codec=codec, breaker=breaker))
+            flight = _Flight(batch=own, token=token, at_us=claims.time_us, codec=codec, breaker=breaker)
+            if not breaker.enter():
+                self._land(flight, [None] * len(taken), failed=None)
+                return 0
+            self._keeper.keep(token, own.keys)
+            self._run(flight)
         return len(taken)
 
     def breaker(self, model: ModelNode) -> CircuitBreaker:

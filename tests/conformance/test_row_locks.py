@@ -1,4 +1,4 @@
-"""Row locks, the same in memory and in Redis: who may make a value anew."""
+"""Row locks, the same in memory and in Redis of every topology: who may make a value anew."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from featurestore.stores.memory import MemoryOnlineStore
 from featurestore.stores.redis import RedisOnlineStore
 from featurestore.stores.row_locks import Held, RowClaim, RowLocks, RowResult
 from tests.support.rows import fields_of
+from tests.support.topologies import TOPOLOGIES, opened_store
 
 if TYPE_CHECKING:
     from featurestore.embedded.redis_server import RedisServer
@@ -28,15 +29,15 @@ MINE, THEIRS = b"+mine", b"+theirs"
 _serial = itertools.count()
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
+@pytest.fixture(
+    scope="module", params=["memory", *(pytest.param(name, marks=pytest.mark.redis) for name in TOPOLOGIES)]
+)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnlineStore]:
     if request.param == "memory":
         yield MemoryOnlineStore()
         return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    store = RedisOnlineStore.connect(server.url)
-    yield store
-    store.close()
+    with opened_store(request.param, tmp_path_factory.mktemp("r")) as opened:
+        yield opened
 
 
 @pytest.fixture
