@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from featurestore.runtime.pairs import PAIRS_DDL
-from featurestore.runtime.senders import SparkPairs
+from featurestore.runtime.senders import SendPlan, SparkPairs
 from featurestore.stores.online import OnlineAddress
 from featurestore.stores.redis_slots import slot_of
-from tests.conformance.test_online_store import new_keys, value
+from tests.conformance.test_online_store import KEYS, new_keys, value
 from tests.support.redis_cluster import running_cluster
 from tests.support.redis_nodes import running_sentinels
 
@@ -28,12 +28,12 @@ COUNT = 20_000
 
 
 def pairs_frame(spark: SparkSession, keys: list[bytes]) -> DataFrame:
-    return spark.createDataFrame([(key, value(1), 0) for key in keys], PAIRS_DDL).repartition(4).cache()
+    return spark.createDataFrame([(key, value(1), 0, False) for key in keys], PAIRS_DDL).repartition(4).cache()
 
 
 def publish(address: OnlineAddress, frame: DataFrame, disturb: Callable[[], object]) -> tuple[int, int]:
     """Send while something happens, then compare and send until all is there; give rows sent first and rows lost."""
-    pairs = SparkPairs(address, frame)
+    pairs = SparkPairs(address, frame, SendPlan(fields=KEYS.fields, rate_key=b"rate"))
     thread = threading.Thread(target=lambda: (time.sleep(0.3), disturb()))
     thread.start()
     sent = pairs.send().sent

@@ -13,15 +13,16 @@ import pyarrow as pa
 import pytest
 
 from featurestore.errors import DeadlineExceeded, OnlineStoreUnavailable
-from featurestore.runtime.senders import LocalPairs
+from featurestore.runtime.senders import LocalPairs, SendPlan
 from featurestore.stores.redis import RedisOnlineStore
 from featurestore.stores.redis_aio import AsyncRedisOnlineStore
-from tests.conformance.test_online_store import new_keys, value
+from tests.conformance.test_online_store import KEYS, new_keys, value
 from tests.support.redis_nodes import SentinelSet, running_sentinels, until
 from tests.support.traffic import Traffic
 
 pytestmark = pytest.mark.redis
 
+PLAN = SendPlan(fields=KEYS.fields, rate_key=b"rate")
 SLACK = 0.7
 """Seconds that a busy machine may add to a deadline."""
 
@@ -98,14 +99,15 @@ class Interrupted(tuple[pa.RecordBatch, ...]):
 
 def encoded(keys: list[bytes]) -> pa.RecordBatch:
     columns = {"key": pa.array(keys, pa.binary()), "value": pa.array([value(1)] * len(keys), pa.binary())}
-    return pa.record_batch({**columns, "expire_at_ms": pa.array([0] * len(keys), pa.int64())})
+    rest = {"expire_at_ms": pa.array([0] * len(keys), pa.int64()), "is_expired": pa.array([False] * len(keys))}
+    return pa.record_batch({**columns, **rest})
 
 
 def test_a_publication_goes_on_and_what_was_lost_is_found(servers: SentinelSet, store: RedisOnlineStore) -> None:
     """Replication is asynchronous: what the new primary never got is named by the comparison, and sent again."""
     keys = new_keys(20_000)
     old = servers.primary()
-    pairs = LocalPairs(store, Interrupted((encoded(keys[:10_000]), encoded(keys[10_000:])), old.kill))
+    pairs = LocalPairs(store, Interrupted((encoded(keys[:10_000]), encoded(keys[10_000:])), old.kill), PLAN)
     assert pairs.send().sent == len(keys)
     assert servers.primary() is not old
     checked, wrong, sample = pairs.compare()
