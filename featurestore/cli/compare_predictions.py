@@ -25,8 +25,9 @@ class _Versions(click.ParamType[tuple[int, int]]):
 
 @click.command("compare-predictions", short_help="Compare two versions of a prediction view.")
 @click.argument("view")
-@click.option("--versions", type=_Versions(), required=True, help="The old and the new version, such as 1,2.")
-@click.option("--at", type=INSTANT, default=None, help="As of this instant (default: the latest that both have).")
+@click.option("--versions", type=_Versions(), default=None, help="The old and the new version, such as 1,2.")
+@click.option("--shadow", default=None, metavar="VERSION", help="Or: a shadow model with what was served.")
+@click.option("--at", type=INSTANT, default=None, help="As of (or served up to) this instant.")
 @click.option(
     "--rows", type=click.IntRange(min=1), default=100_000, show_default=True, help="At most so many entities."
 )
@@ -36,14 +37,21 @@ class _Versions(click.ParamType[tuple[int, int]]):
 def command(
     ctx: click.Context,
     view: str,
-    versions: tuple[int, int],
+    versions: tuple[int, int] | None,
+    shadow: str | None,
     at: datetime | None,
     rows: int,
     out: Path | None,
     json_output: bool,
 ) -> None:
     """Compare the predictions of two versions: distribution, agreement, latency. Writes HTML, and JSON beside it."""
-    page = open_store(ctx).reports.compare(view, versions, at=at, rows=rows, path=out)
+    if (versions is None) == (shadow is None):
+        raise click.UsageError("give --versions OLD,NEW or --shadow VERSION")
+    reports = open_store(ctx).reports
+    if versions is not None:
+        page = reports.compare(view, versions, at=at, rows=rows, path=out)
+    else:
+        page = reports.compare_shadow(view, shadow, end=at, path=out)
     if json_output:
         print_json({"page": str(page), "json": str(page.with_suffix(".json"))})
     else:

@@ -32,6 +32,7 @@ VERBS: dict[str, str] = {
     "get-online-features": "get_online_features",
     "get-historical-features": "get_historical_features",
     "compare-predictions": "compare_predictions",
+    "monitor": "monitor",
     "list": "list_objects",
     "dag": "dag",
     "ledger": "ledger",

@@ -30,6 +30,6 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuideProject]:
 def spine_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with the files that commands of the pages name."""
     monkeypatch.chdir(tmp_path)
-    for name in ("departures.parquet", "users.parquet"):
+    for name in ("labels.parquet", "training.parquet", "departures.parquet", "users.parquet"):
         (tmp_path / name).touch()
     return tmp_path

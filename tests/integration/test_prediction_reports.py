@@ -1,4 +1,4 @@
-"""Two versions of a model file, scored beside each other, compared, and switched."""
+"""Two versions of a model file, scored beside each other, compared, and watched in service."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from featurestore import FeatureStore
+from featurestore.codec.arrow import arrow_schema
 from featurestore.errors import ExitCode, FeatureNotFound
+from featurestore.ir.served import served_fields, served_landing
 from tests.support.project import Clock, Project
 from tests.support.rides import CORE, day
 
@@ -93,3 +97,24 @@ def test_versions_are_compared_on_what_both_say_of_the_same_entities(store: Feat
     assert earlier["outputs"][0]["old"]["maximum"] == pytest.approx(5.0)
     with pytest.raises(FeatureNotFound, match="prediction view 'tips' has no version 3; it has 1, 2"):
         store.reports.compare("tips", (1, 3))
+
+
+def test_served_features_are_held_against_the_training_set(store: FeatureStore, tmp_path: Path) -> None:
+    view = store.manifest.prediction_views["tips"]
+    schema = arrow_schema(served_fields(view))
+    row = {"served_request": "a", "served_status": "CACHED", "model_name": "tip", "model_version": "2"}
+    rows = [
+        {**row, "driver_id": driver, "tip": 1.0, "served_at": day(1, hour=hour), "served_row": 0, "is_shadow": False}
+        for driver, hour in ((1, 3), (1, 26), (2, 4))
+    ]
+    folder = Path(store.settings.offline_root) / served_landing(view)
+    folder.mkdir(parents=True)
+    full = [{field.name: row.get(field.name) for field in schema} for row in rows]
+    pq.write_table(pa.Table.from_pylist(full, schema=schema), folder / "rows.parquet")
+    spine = pa.table({"driver_id": [1, 2], "event_timestamp": [day(1, hour=2)] * 2})
+    training = tmp_path / "training.parquet"
+    pq.write_table(store.get_historical_features(spine, ["ride_stats:distance_2d"]).to_arrow(), training)
+    found = read(store.reports.monitor("tips", training=training, start=day(0), end=day(3)))
+    assert (found["served"], list(found["features"])) == (3, ["distance_2d"])
+    drift = found["features"]["distance_2d"]
+    assert (drift["reference_rows"], drift["rows"]) == (2, 3) and drift["psi"] > 0
