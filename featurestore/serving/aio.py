@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
-from typing import assert_never
+from typing import Unpack, assert_never
 
 from featurestore.errors import FeatureStoreError
-from featurestore.intervals import utc_now
-from featurestore.models.local import LocalModels
 from featurestore.retrieval.planner import Features
-from featurestore.serving.code import CodeSource, ImportedCode
-from featurestore.serving.core import Block, LookupCore, LookupObserver, LookupRequest, Read
+from featurestore.serving.assembly import LookupOptions, assemble
+from featurestore.serving.core import Block, LookupRequest, Read
 from featurestore.serving.deadline import as_duration, ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
-from featurestore.serving.inference import Inference
-from featurestore.serving.inference_options import InferenceOptions
-from featurestore.serving.manifests import ManifestSource, StoredManifests
-from featurestore.serving.model_batch import Predictor
 from featurestore.serving.response import OnlineResponse
-from featurestore.serving.row_cache import CacheOptions
-from featurestore.serving.served_log import ServedLog
 from featurestore.stores.base import AsyncOnlineReader, OnlineStore
 
 __all__ = ["AsyncOnlineClient"]
@@ -35,7 +26,7 @@ class AsyncOnlineClient:
     """Reads features and predictions of one project for the tasks of one event loop.
 
     ``reader`` makes the reads. ``store`` is what inference writes to: it opens a connection only when a prediction is
-    made, from a thread. The other arguments are those of ``OnlineClient``.
+    made, from a thread. ``deadline`` is the default for a call; ``assembly.LookupOptions`` says what the others are.
     """
 
     def __init__(
@@ -44,30 +35,13 @@ class AsyncOnlineClient:
         store: OnlineStore,
         project: str,
         *,
-        manifests: ManifestSource | None = None,
-        clock: Callable[[], datetime] = utc_now,
         deadline: timedelta | float | None = None,
-        code: CodeSource | None = None,
-        predictor: Predictor | None = None,
-        inference: InferenceOptions | None = None,
-        metrics: LookupObserver | None = None,
-        cache: CacheOptions | None = None,
-        log: ServedLog | None = None,
+        **options: Unpack[LookupOptions],
     ) -> None:
-        code = code or ImportedCode()
         self._reader = reader
         self._store = store
         self._deadline = deadline
-        self._inference = Inference(store, predictor or LocalModels(code.resolve), inference, log=log)
-        self._core = LookupCore(
-            project,
-            manifests=manifests or StoredManifests(project),
-            inference=self._inference,
-            clock=clock,
-            code=code,
-            observer=metrics,
-            cache=cache,
-        )
+        self._core, self._inference = assemble(store, project, options)
 
     async def get_online_features(
         self,

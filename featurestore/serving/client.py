@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import assert_never
+from datetime import timedelta
+from typing import Unpack, assert_never
 
 from featurestore.errors import FeatureStoreError
-from featurestore.intervals import utc_now
 from featurestore.ir.nodes import PredictionViewNode
-from featurestore.models.local import LocalModels
 from featurestore.retrieval.planner import Features
-from featurestore.serving.code import CodeSource, ImportedCode
-from featurestore.serving.core import Block, LookupCore, LookupObserver, LookupRequest, Read
+from featurestore.serving.assembly import LookupOptions, assemble
+from featurestore.serving.core import Block, LookupRequest, Read
 from featurestore.serving.deadline import as_duration, ends_after, left_until
 from featurestore.serving.entity_rows import EntityRows
-from featurestore.serving.inference import Inference
-from featurestore.serving.inference_options import InferenceOptions
-from featurestore.serving.manifests import ManifestSource, StoredManifests
-from featurestore.serving.model_batch import Predictor
 from featurestore.serving.predictions import PredictionAnswer
 from featurestore.serving.response import OnlineResponse
-from featurestore.serving.row_cache import CacheOptions
-from featurestore.serving.served_log import ServedLog
 from featurestore.stores.base import OnlineStore
 
 __all__ = ["OnlineClient"]
@@ -31,11 +22,7 @@ __all__ = ["OnlineClient"]
 class OnlineClient:
     """Reads features and predictions of one project; threads may share it.
 
-    ``manifests`` default to what ``apply`` left in the online store. ``code`` gives on-demand functions and models: by
-    default what the import path has. ``predictor`` says where models run, in this process by default, and ``inference``
-    how that is bounded. ``deadline`` is the default for a call; ``metrics`` (``serving.metrics.LookupMetrics``) counts
-    and times lookups; ``log`` notes what was served. ``cache`` lets calls answer from what this process read a moment
-    ago.
+    ``deadline`` is the default for a call; ``assembly.LookupOptions`` says what the others are.
     """
 
     def __init__(
@@ -43,29 +30,12 @@ class OnlineClient:
         store: OnlineStore,
         project: str,
         *,
-        manifests: ManifestSource | None = None,
-        clock: Callable[[], datetime] = utc_now,
         deadline: timedelta | float | None = None,
-        code: CodeSource | None = None,
-        predictor: Predictor | None = None,
-        inference: InferenceOptions | None = None,
-        metrics: LookupObserver | None = None,
-        cache: CacheOptions | None = None,
-        log: ServedLog | None = None,
+        **options: Unpack[LookupOptions],
     ) -> None:
-        code = code or ImportedCode()
         self._store = store
         self._deadline = deadline
-        self._inference = Inference(store, predictor or LocalModels(code.resolve), inference, log=log)
-        self._core = LookupCore(
-            project,
-            manifests=manifests or StoredManifests(project),
-            inference=self._inference,
-            clock=clock,
-            code=code,
-            observer=metrics,
-            cache=cache,
-        )
+        self._core, self._inference = assemble(store, project, options)
 
     def get_online_features(
         self,

@@ -10,6 +10,7 @@ from featurestore.errors import ToolMissing
 from featurestore.intervals import utc_now
 from featurestore.models.files import ModelFiles
 from featurestore.models.local import LocalModels
+from featurestore.serving.assembly import LookupOptions
 from featurestore.serving.client import OnlineClient
 from featurestore.serving.code import AppliedCode
 from featurestore.serving.core import LookupObserver
@@ -29,41 +30,28 @@ def connect_client(settings: Settings, *, clock: Callable[[], datetime] = utc_no
 
     On-demand functions and models are those of the definitions that were applied, whatever the repo holds by now.
     """
-    code = AppliedCode(settings.project, settings.state_path / "code")
-    return OnlineClient(
-        connect_online(settings, for_lookups=True),
-        settings.project,
-        clock=clock,
-        deadline=settings.deadline,
-        code=code,
-        predictor=LocalModels(code.resolve, files=ModelFiles(settings.repo, code.files)),
-        metrics=lookup_observer(settings),
-        cache=_cache(settings),
-        log=_served_log(settings),
-    )
+    store = connect_online(settings, for_lookups=True)
+    return OnlineClient(store, settings.project, deadline=settings.deadline, **_options(settings, clock))
 
 
 def connect_async_client(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> AsyncOnlineClient:
     """Open the same for asyncio; connections of their own serve what inference writes, from threads."""
     from featurestore.serving.aio import AsyncOnlineClient
 
+    reader, store = OnlineAddress.of(settings).connect_async(), connect_online(settings)
+    return AsyncOnlineClient(reader, store, settings.project, deadline=settings.deadline, **_options(settings, clock))
+
+
+def _options(settings: Settings, clock: Callable[[], datetime]) -> LookupOptions:
     code = AppliedCode(settings.project, settings.state_path / "code")
-    return AsyncOnlineClient(
-        OnlineAddress.of(settings).connect_async(),
-        connect_online(settings),
-        settings.project,
+    return LookupOptions(
         clock=clock,
-        deadline=settings.deadline,
         code=code,
         predictor=LocalModels(code.resolve, files=ModelFiles(settings.repo, code.files)),
         metrics=lookup_observer(settings),
-        cache=_cache(settings),
+        cache=CacheOptions(max_age=settings.cached_age, max_rows=settings.cached_rows),
         log=_served_log(settings),
     )
-
-
-def _cache(settings: Settings) -> CacheOptions:
-    return CacheOptions(max_age=settings.cached_age, max_rows=settings.cached_rows)
 
 
 def lookup_observer(settings: Settings) -> LookupObserver | None:
