@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,11 +33,11 @@ class CodeSource(Protocol):
         ...
 
     def take(self, digest: str, found: Sequence[bytes | None]) -> None:
-        """Make the archive the one whose code runs; ``found`` are the records that ``wanted`` named."""
+        """Have the archive at hand; ``found`` are the records that ``wanted`` named."""
         ...
 
-    def resolve(self, code: CodeRef) -> Callable[..., Any]:
-        """Give a function of the code that was last taken."""
+    def resolve(self, code: CodeRef, archive: str | None = None) -> Callable[..., Any]:
+        """Give a function, from the archive with this digest; None is whichever archive has just this code."""
         ...
 
 
@@ -56,7 +56,7 @@ class ImportedCode:
     def take(self, digest: str, found: Sequence[bytes | None]) -> None:
         """Take nothing: the process has the code that it has."""
 
-    def resolve(self, code: CodeRef) -> Callable[..., Any]:
+    def resolve(self, code: CodeRef, archive: str | None = None) -> Callable[..., Any]:
         if self._check is not None and code not in self._checked:
             self._check(code)
             self._checked.add(code)
@@ -76,7 +76,6 @@ class AppliedCode:
         self._unpacked: Path | None = None
         self._archives: dict[str, IsolatedModules] = {}
         self._functions: dict[CodeRef, Callable[..., Any]] = {}
-        self._current = ""
         self._lock = threading.RLock()
 
     def wanted(self, digest: str) -> tuple[bytes, ...]:
@@ -99,18 +98,33 @@ class AppliedCode:
                         code=digest,
                     )
                 self._archives[digest] = IsolatedModules(_unpack(digest, content), digest)
-            self._current, self._unpacked = digest, _own_folder() / digest
+            self._unpacked = _own_folder() / digest
 
-    def resolve(self, code: CodeRef) -> Callable[..., Any]:
+    def resolve(self, code: CodeRef, archive: str | None = None) -> Callable[..., Any]:
         """Give a function; one whose digest is the same is the same function, in whichever archive it first came."""
         with self._lock:
             function = self._functions.get(code)
             if function is None:
-                modules = self._archives.get(self._current)
-                if modules is None or not modules.holds(code.path.partition(":")[0]):
+                module = code.path.partition(":")[0]
+                holding = {name: modules for name, modules in self._archives.items() if modules.holds(module)}
+                if not holding:
                     return resolve(code.path)
+                modules = holding.get(archive or "") or self._having(code, holding)
                 function = self._functions[code] = find_function(code.path, modules.load)
             return function
+
+    def _having(self, code: CodeRef, holding: Mapping[str, IsolatedModules]) -> IsolatedModules:
+        """Find the newest archive in which the function has just this code; StateError where none has."""
+        from featurestore.compile.code import code_digest
+
+        for name, modules in reversed(list(holding.items())):
+            if code_digest(_own_folder() / name, code.path) == code.digest:
+                return modules
+        raise StateError(
+            f"no archive that this process has seen holds the code of {code.path} with digest {code.digest}; ask again "
+            "(definitions may have been applied meanwhile), or run `featurestore apply`",
+            code=code.path,
+        )
 
     def files(self) -> Path | None:
         """Give the folder with the files of the archive that was last taken; None before one was."""

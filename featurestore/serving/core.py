@@ -219,7 +219,7 @@ class LookupCore:
         if request.anew:
             bounds = tuple(replace(prediction, graced_until_us=None) for prediction in bounds)
         predictions = [PredictionRows(prediction, rows, now_us=now_us) for prediction in bounds]
-        return Frame(bound.plan, rows, columns, self._code.resolve), predictions
+        return Frame(bound.plan, rows, columns, functools.partial(self._code.resolve, archive=bound.code)), predictions
 
     def _have_code(self, bound: BoundPlan) -> Generator[Step, Any, None]:
         """See that the user functions that run are those of the manifest that the request sees."""

@@ -171,3 +171,22 @@ def test_the_store_keeps_the_applied_archive_and_the_one_before(tmp_path: Path) 
     assert kept == [False, True, True]
     applied.store.delete(code_keys(applied.store, PROJECT))
     assert applied.store.read([code_key(PROJECT, digest) for digest in digests]) == [None] * 3
+
+
+def test_requests_on_two_states_at_a_time_run_the_code_of_their_own(tmp_path: Path) -> None:
+    applied = Applied(tmp_path / "repo")
+    code = AppliedCode(PROJECT, tmp_path / "repo" / "code")
+    path, digests, references = f"{PACKAGE}.features:times", [], []
+    for factor in (2, 3):
+        digests.append(applied.apply(factor))
+        references.append(code_ref(tmp_path / "repo", path))
+    for digest in (*digests, digests[0]):
+        code.take(digest, ())
+    old, new = (code.resolve(reference, digest) for reference, digest in zip(references, digests, strict=True))
+    assert [function({"visits": 1})["visits_times"] for function in (new, old)] == [3, 2]
+    again = AppliedCode(PROJECT, tmp_path / "repo" / "code")
+    for digest in reversed(digests):
+        again.take(digest, ())
+    assert [again.resolve(reference)({"visits": 1})["visits_times"] for reference in references] == [2, 3]
+    with pytest.raises(StateError, match=f"no archive .* holds the code of {path}"):
+        again.resolve(replace(references[0], digest="of another apply"))
