@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,13 +16,16 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from featurestore.errors import FeatureNotFound, OnlineStoreUnavailable, SettingsError
 from featurestore.runtime.metrics import PublicationMetrics
 from featurestore.runtime.results import PublicationResult
+from featurestore.serving.aio import AsyncOnlineClient
 from featurestore.serving.client import OnlineClient
 from featurestore.serving.connect import lookup_observer
 from featurestore.serving.manifests import FixedManifests
 from featurestore.serving.metrics import LookupMetrics
 from featurestore.settings import parse_settings
+from featurestore.stores.memory import MemoryOnlineStore
+from featurestore.stores.memory_aio import AsyncMemoryOnlineStore
 from featurestore.stores.redis import RedisOnlineStore
-from tests.support.serving import NOW, PROJECT, Clock, World, flags, scores, user_data
+from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, scores, user_data
 
 Attributes = frozenset[tuple[str, Any]]
 
@@ -86,6 +90,37 @@ def test_calls_rows_round_trips_keys_and_bytes_are_those_of_the_store() -> None:
         count, seconds = readings.of(f"featurestore.{duration}")[everything]
         assert count == 2 and seconds >= 0
     assert readings.of("featurestore.lookup.read.duration")[everything][0] == len(world.store.reads)
+
+
+def test_asyncio_lookups_are_counted_alike() -> None:
+    view = user_data()
+    memory = MemoryOnlineStore(clock=Clock())
+    world = World(view, store=CountingStore(memory))
+    world.put(view, 1, {"click_through_rate": 0.5})
+    readings = Readings()
+    client = AsyncOnlineClient(
+        AsyncMemoryOnlineStore(memory),
+        world.store,
+        PROJECT,
+        manifests=FixedManifests(world.manifest),
+        clock=world.clock,
+        metrics=LookupMetrics(readings.meter),
+    )
+
+    async def look() -> None:
+        asked = [client.get_online_features(["user_data:click_through_rate"], [{"user_id": n}]) for n in (1, 2, 1)]
+        await asyncio.gather(*asked)
+        with pytest.raises(FeatureNotFound):
+            await client.get_online_features(["user_data:nothing"], [{"user_id": 1}])
+        await client.close()
+
+    asyncio.run(look())
+    failed = frozenset({("error.type", "FeatureNotFound")})
+    assert readings.of("featurestore.lookup.calls") == {named(): 3, failed: 1}
+    assert readings.of("featurestore.lookup.values") == {
+        named(view="user_data", status="PRESENT"): 2,
+        named(view="user_data", status="NOT_FOUND"): 1,
+    }
 
 
 def test_values_are_counted_by_view_and_status_and_ages_told_of_the_oldest() -> None:
