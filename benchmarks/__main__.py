@@ -31,25 +31,28 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.results.mkdir(parents=True, exist_ok=True)
     for group in chosen.rows:
-        start = time.monotonic()
+        start, load = time.monotonic(), os.getloadavg()[0]
+        figures: list[Figure] = []
         with (
             tempfile.TemporaryDirectory(prefix="bench-") as folder,
             Arena(Path(folder), SIZES[chosen.size], with_feast=not chosen.without_feast, plots=chosen.results) as arena,
         ):
-            figures = list(ROWS[group](arena))
-            redis = arena.redis.version
+            for figure in ROWS[group](arena):
+                figures.append(figure)
+                keep(
+                    chosen.results, chosen.size, group, figures, f"Redis {arena.redis.version}, load {load:.1f} before"
+                )
         print(f"\n## {group} ({time.monotonic() - start:.0f} s)\n\n{markdown(figures)}", flush=True)
-        keep(chosen.results, chosen.size, group, figures, redis)
 
 
-def keep(folder: Path, size: str, group: str, figures: list[Figure], redis: str) -> None:
+def keep(folder: Path, size: str, group: str, figures: list[Figure], conditions: str) -> None:
     """Put a group's figures into ``<size>.json``, and write all groups there as ``<size>.md``."""
     path = folder / f"{size}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept[group] = {
         "measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "commit": _commit(),
-        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, Redis {redis}",
+        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, {conditions}",
         "figures": [figure.to_dict() for figure in figures],
     }
     ordered = {name: kept[name] for name in ROWS if name in kept}
