@@ -13,8 +13,8 @@ from redis.asyncio import Redis as AsyncRedis
 from benchmarks.arena import Arena
 from benchmarks.figures import Figure, at_least
 from benchmarks.timing import Times, alternate
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 
 __all__ = ["measure"]
 

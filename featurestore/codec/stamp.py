@@ -1,6 +1,6 @@
 """The order of two values of one key: event time, then created time, then a digest of the bytes.
 
-Redis judges it by the same rule (``stores.redis_scripts``), byte by byte, so no locale and no float is involved.
+Redis judges it by the same rule (``stores.redis.scripts``), byte by byte, so no locale and no float is involved.
 """
 
 from __future__ import annotations

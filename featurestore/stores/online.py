@@ -8,7 +8,7 @@ from typing import Any
 from featurestore.embedded.redis_server import redis_socket_path
 from featurestore.settings import Settings
 from featurestore.stores.base import AsyncOnlineReader, OnlineStore
-from featurestore.stores.redis_address import parse_address
+from featurestore.stores.redis.address import parse_address
 
 __all__ = ["OnlineAddress", "connect_online"]
 
@@ -46,7 +46,7 @@ class OnlineAddress:
             from featurestore.stores.memory import MemoryOnlineStore
 
             return MemoryOnlineStore()
-        from featurestore.stores.redis import RedisOnlineStore
+        from featurestore.stores.redis.store import RedisOnlineStore
 
         return RedisOnlineStore.connect(self.url, **self._redis_options(for_lookups=for_lookups))
 
@@ -56,7 +56,7 @@ class OnlineAddress:
             from featurestore.stores.memory_aio import AsyncMemoryOnlineStore
 
             return AsyncMemoryOnlineStore()
-        from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+        from featurestore.stores.redis.aio import AsyncRedisOnlineStore
 
         return AsyncRedisOnlineStore.connect(self.url, **self._redis_options(for_lookups=True))
 

@@ -26,7 +26,7 @@ CASES = [
     ("featurestore.serving.client", HEAVY),
     ("featurestore.serving.connect", HEAVY),
     ("featurestore.ingest.connect", HEAVY),
-    ("featurestore.stores.redis", HEAVY),
+    ("featurestore.stores.redis.store", HEAVY),
     ("featurestore.cli.main", HEAVY - {"rich"}),
     ("definitions.flights.predictions", HEAVY),
     ("definitions.web.features", HEAVY),

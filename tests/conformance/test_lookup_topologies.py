@@ -11,8 +11,8 @@ import pytest
 from featurestore.serving.aio import AsyncOnlineClient
 from featurestore.serving.manifests import FixedManifests
 from featurestore.serving.response import OnlineResponse
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.serving import NOW, PROJECT, CountingStore, World, flags, scores, user_data
 from tests.support.topologies import Address, running_topology
 

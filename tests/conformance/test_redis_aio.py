@@ -15,8 +15,8 @@ import redis
 from featurestore.errors import DeadlineExceeded, OnlineStoreUnavailable, StateError
 from featurestore.stores.memory import MemoryOnlineStore
 from featurestore.stores.memory_aio import AsyncMemoryOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
-from featurestore.stores.redis_scripts import Script
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.scripts import Script
 from tests.conformance.test_online_store import new_keys, value
 from tests.support.online import listening, running_redis
 

@@ -15,11 +15,11 @@ import pytest
 
 from featurestore.codec.keys import project_ids_key
 from featurestore.errors import OnlineStoreUnavailable, StateError
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
-from featurestore.stores.redis_requests import KEYS_PER_SCRIPT
-from featurestore.stores.redis_scripts import Script
-from featurestore.stores.redis_slots import slot_of
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.requests import KEYS_PER_SCRIPT
+from featurestore.stores.redis.scripts import Script
+from featurestore.stores.redis.slots import slot_of
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.conformance.test_online_store import new_keys, value
 from tests.support.redis_cluster import ClusterSet, running_cluster
 from tests.support.redis_nodes import RedisNode, running_node

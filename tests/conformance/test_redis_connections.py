@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from featurestore.errors import DeadlineExceeded, OnlineStoreUnavailable
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
-from featurestore.stores.redis_scripts import Script
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.scripts import Script
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import listening, running_redis
 
 pytestmark = pytest.mark.redis

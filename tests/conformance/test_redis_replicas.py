@@ -12,8 +12,8 @@ import pytest
 
 from featurestore.settings import parse_settings
 from featurestore.stores.online import OnlineAddress
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.conformance.test_online_store import new_keys, value
 from tests.support.redis_cluster import running_cluster
 from tests.support.redis_nodes import RedisNode, running_sentinels, until

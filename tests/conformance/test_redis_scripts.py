@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from featurestore.errors import OnlineStoreUnavailable
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_scripts import Script
+from featurestore.stores.redis.scripts import Script
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import running_redis
 
 pytestmark = pytest.mark.redis

@@ -18,8 +18,8 @@ from redis._parsers.base import BaseParser
 from featurestore.codec.keys import KeyCodec
 from featurestore.errors import DeadlineExceeded, FeatureStoreError, OnlineStoreUnavailable, SettingsError, StateError
 from featurestore.spec.dtypes import DType, Float32, Float64, Int64
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_errors import RULINGS, ReplyError, translate
+from featurestore.stores.redis.errors import RULINGS, ReplyError, translate
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import listening, running_redis
 from tests.support.rows import encode_rows, fields_of, number_rows
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from featurestore.errors import OnlineStoreUnavailable
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
-from featurestore.stores.redis_scripts import Script
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.scripts import Script
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import running_redis
 from tests.support.tls import tls_files
 from tests.support.topologies import Address, running_topology

@@ -16,7 +16,7 @@ from featurestore.errors import DeadlineExceeded
 from featurestore.spec.dtypes import Int64
 from featurestore.stores.base import OnlineStore, WriteCount
 from featurestore.stores.memory import MemoryOnlineStore
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from featurestore.stores.row_locks import Held, RowClaim, RowLocks, RowResult
 from tests.support.rows import fields_of
 from tests.support.topologies import TOPOLOGIES, opened_store

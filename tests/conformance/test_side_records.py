@@ -12,7 +12,7 @@ from featurestore.codec.keys import KeyCodec
 from featurestore.spec.dtypes import Int64
 from featurestore.stores.base import OnlineStore
 from featurestore.stores.memory import MemoryOnlineStore
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import running_redis
 from tests.support.rows import fields_of, number_rows
 

@@ -20,7 +20,7 @@ from featurestore.serving.manifests import FixedManifests
 from featurestore.spec.dtypes import Int64
 from featurestore.stores.base import OnlineStore
 from featurestore.stores.memory import MemoryOnlineStore
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.nodes import manifest_of, plain_view
 from tests.support.online import running_redis
 from tests.support.serving import CountingStore, field

@@ -10,7 +10,7 @@ import pytest
 
 from featurestore.settings import parse_text
 from featurestore.stores.online import OnlineAddress
-from featurestore.stores.redis_address import _SCHEMES, Options, parse_address
+from featurestore.stores.redis.address import _SCHEMES, Options, parse_address
 from tests.docs.test_snippets import ROOT
 from tests.support.markdown import Block, read_blocks
 from tests.support.topologies import documented_rights

@@ -14,7 +14,7 @@ import pytest
 from featurestore.runtime.pairs import PAIRS_DDL
 from featurestore.runtime.senders import SendPlan, SparkPairs
 from featurestore.stores.online import OnlineAddress
-from featurestore.stores.redis_slots import slot_of
+from featurestore.stores.redis.slots import slot_of
 from tests.conformance.test_online_store import KEYS, new_keys, value
 from tests.support.redis_cluster import running_cluster
 from tests.support.redis_nodes import running_sentinels

@@ -11,8 +11,8 @@ from contextlib import closing
 import pytest
 
 from featurestore.errors import DeadlineExceeded, OnlineStoreUnavailable
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_slots import slot_of
+from featurestore.stores.redis.slots import slot_of
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.conformance.test_online_store import new_keys, value
 from tests.support.redis_cluster import ClusterSet, running_cluster
 from tests.support.traffic import Traffic

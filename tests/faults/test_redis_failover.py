@@ -14,8 +14,8 @@ import pytest
 
 from featurestore.errors import DeadlineExceeded, OnlineStoreUnavailable
 from featurestore.runtime.senders import LocalPairs, SendPlan
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.conformance.test_online_store import KEYS, new_keys, value
 from tests.support.redis_nodes import SentinelSet, running_sentinels, until
 from tests.support.traffic import Traffic

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from featurestore.errors import DeadlineExceeded, FeatureStoreError, OnlineStoreUnavailable
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.conformance.test_online_store import new_keys, value
 from tests.support.redis_nodes import RedisNode, running_node
 from tests.support.slow_network import slow_network

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.markdown import read_blocks
 from tests.support.online import locale_environment, running_redis
 from tests.support.redis_cluster import running_cluster

@@ -26,8 +26,8 @@ from featurestore.ir.serialize import manifest_to_json
 from featurestore.serving.aio import AsyncOnlineClient
 from featurestore.serving.manifests import FixedManifests
 from featurestore.serving.response import OnlineResponse
-from featurestore.stores.redis import RedisOnlineStore
-from featurestore.stores.redis_aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.aio import AsyncRedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import running_redis
 from tests.support.serving import NOW, PROJECT, CountingStore, World, flags, recency, ref, scores, user_data
 from tests.support.serving_functions import CALLS

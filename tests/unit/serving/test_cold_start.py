@@ -12,7 +12,7 @@ import pytest
 
 from featurestore.codec.keys import manifest_key
 from featurestore.ir.serialize import manifest_to_json
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import running_redis
 from tests.support.serving import PROJECT, CountingStore, World, flags, scores, user_data
 

@@ -13,7 +13,7 @@ from redis import Redis
 
 from featurestore.intervals import utc_now
 from featurestore.stores.memory import MemoryOnlineStore
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.interleaving import USERS, Interleaved
 from tests.support.online import running_redis
 from tests.support.prediction_oracle import Served, judge

@@ -24,7 +24,7 @@ from featurestore.serving.metrics import LookupMetrics
 from featurestore.settings import parse_settings
 from featurestore.stores.memory import MemoryOnlineStore
 from featurestore.stores.memory_aio import AsyncMemoryOnlineStore
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, scores, user_data
 
 Attributes = frozenset[tuple[str, Any]]

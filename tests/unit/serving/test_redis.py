@@ -10,7 +10,7 @@ from redis import Redis
 from featurestore.errors import OnlineStoreUnavailable
 from featurestore.serving.client import OnlineClient
 from featurestore.serving.manifests import FixedManifests
-from featurestore.stores.redis import RedisOnlineStore
+from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, scores, user_data
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from featurestore.errors import SettingsError
-from featurestore.stores.redis_address import Kind, Node, RedisAddress, parse_address
-from featurestore.stores.redis_tls import tls_context
+from featurestore.stores.redis.address import Kind, Node, RedisAddress, parse_address
+from featurestore.stores.redis.tls import tls_context
 
 
 @pytest.mark.parametrize(

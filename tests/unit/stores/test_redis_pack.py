@@ -6,7 +6,7 @@ import hiredis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.stores.redis_protocol import pack
+from featurestore.stores.redis.protocol import pack
 
 KEYS = st.one_of(
     st.integers(1, 20).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), max_size=40)),

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from featurestore.stores import redis_cluster, redis_sentinel, redis_topology
-from featurestore.stores.redis_address import Node
-from featurestore.stores.redis_cluster import ClusterTopology
-from featurestore.stores.redis_errors import LostConnection, ReplyError
-from featurestore.stores.redis_sentinel import SentinelTopology
-from featurestore.stores.redis_slots import SLOTS, redirection
-from featurestore.stores.redis_topology import ReplicaChoice, Role, Target
+from featurestore.stores.redis import cluster, sentinel, topology
+from featurestore.stores.redis.address import Node
+from featurestore.stores.redis.cluster import ClusterTopology
+from featurestore.stores.redis.errors import LostConnection, ReplyError
+from featurestore.stores.redis.sentinel import SentinelTopology
+from featurestore.stores.redis.slots import SLOTS, redirection
+from featurestore.stores.redis.topology import ReplicaChoice, Role, Target
 
 SENTINEL = Target(Node("s", 1), Role.SENTINEL)
 ANOTHER = Target(Node("s", 2), Role.SENTINEL)
@@ -22,7 +22,7 @@ ANOTHER = Target(Node("s", 2), Role.SENTINEL)
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        for module in (redis_cluster, redis_sentinel, redis_topology):
+        for module in (cluster, sentinel, topology):
             monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
 
 

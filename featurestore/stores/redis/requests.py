@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from featurestore.stores.redis_call import Request
-from featurestore.stores.redis_errors import ReplyError
-from featurestore.stores.redis_scripts import WRITE_IF_NEWER, Script
-from featurestore.stores.redis_slots import group_places, slot_of
+from featurestore.stores.redis.call import Request
+from featurestore.stores.redis.errors import ReplyError
+from featurestore.stores.redis.scripts import WRITE_IF_NEWER, Script
+from featurestore.stores.redis.slots import group_places, slot_of
 
 __all__ = [
     "KEYS_PER_ROUND_TRIP",

@@ -6,12 +6,12 @@ import asyncio
 import time
 from typing import Any
 
-from featurestore.stores.redis_address import RedisAddress
-from featurestore.stores.redis_aio_connection import AsyncConnectionPool
-from featurestore.stores.redis_call import Batch, Call, question_end
-from featurestore.stores.redis_errors import Failure, Late
-from featurestore.stores.redis_topologies import make_topology
-from featurestore.stores.redis_topology import Role, Target, opening
+from featurestore.stores.redis.address import RedisAddress
+from featurestore.stores.redis.aio_connection import AsyncConnectionPool
+from featurestore.stores.redis.call import Batch, Call, question_end
+from featurestore.stores.redis.errors import Failure, Late
+from featurestore.stores.redis.topologies import make_topology
+from featurestore.stores.redis.topology import Role, Target, opening
 
 __all__ = ["AsyncServers"]
 

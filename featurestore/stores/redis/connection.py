@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from featurestore.stores.redis_address import Access, Node
-from featurestore.stores.redis_errors import Failure, Late, LostConnection, Untrusted
-from featurestore.stores.redis_protocol import INCOMPLETE, Command, check_greeting, new_reader, pack
-from featurestore.stores.redis_tls import is_untrusted, tls_context
+from featurestore.stores.redis.address import Access, Node
+from featurestore.stores.redis.errors import Failure, Late, LostConnection, Untrusted
+from featurestore.stores.redis.protocol import INCOMPLETE, Command, check_greeting, new_reader, pack
+from featurestore.stores.redis.tls import is_untrusted, tls_context
 
 __all__ = ["Connection", "ConnectionPool", "prepare_tcp"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import hiredis
 
-from featurestore.stores.redis_address import Access
-from featurestore.stores.redis_errors import LostConnection, ReplyError
+from featurestore.stores.redis.address import Access
+from featurestore.stores.redis.errors import LostConnection, ReplyError
 
 __all__ = ["INCOMPLETE", "Command", "check_greeting", "greeting", "new_reader", "pack"]
 

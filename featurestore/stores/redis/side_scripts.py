@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurestore.stores.redis_scripts import Script
+from featurestore.stores.redis.scripts import Script
 
 __all__ = ["EXTEND_EXPIRY", "RESERVE"]
 

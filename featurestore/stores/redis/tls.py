@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from featurestore.errors import SettingsError
-from featurestore.stores.redis_address import Access
+from featurestore.stores.redis.address import Access
 
 if TYPE_CHECKING:
     import ssl

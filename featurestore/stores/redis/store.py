@@ -9,13 +9,13 @@ from typing import Any
 from featurestore.codec.keys import project_ids_key
 from featurestore.errors import StateError
 from featurestore.stores.base import WriteCount
-from featurestore.stores.redis_address import Options, RedisAddress, parse_address
-from featurestore.stores.redis_call import Call, Request
-from featurestore.stores.redis_connection import ConnectionPool
-from featurestore.stores.redis_errors import Failure, Late, translate
-from featurestore.stores.redis_locks import RedisRowLocks
-from featurestore.stores.redis_protocol import Command
-from featurestore.stores.redis_requests import (
+from featurestore.stores.redis.address import Options, RedisAddress, parse_address
+from featurestore.stores.redis.call import Call, Request
+from featurestore.stores.redis.connection import ConnectionPool
+from featurestore.stores.redis.errors import Failure, Late, translate
+from featurestore.stores.redis.locks import RedisRowLocks
+from featurestore.stores.redis.protocol import Command
+from featurestore.stores.redis.requests import (
     KEYS_PER_SCRIPT,
     TRY_AGAIN,
     Group,
@@ -24,10 +24,10 @@ from featurestore.stores.redis_requests import (
     script_rounds,
     write_rounds,
 )
-from featurestore.stores.redis_scripts import PROJECT_ID, REPLACE_RECORD, Script
-from featurestore.stores.redis_servers import Servers
-from featurestore.stores.redis_side_scripts import EXTEND_EXPIRY, RESERVE
-from featurestore.stores.redis_slots import group_places, slot_of
+from featurestore.stores.redis.scripts import PROJECT_ID, REPLACE_RECORD, Script
+from featurestore.stores.redis.servers import Servers
+from featurestore.stores.redis.side_scripts import EXTEND_EXPIRY, RESERVE
+from featurestore.stores.redis.slots import group_places, slot_of
 
 __all__ = ["RedisOnlineStore"]
 

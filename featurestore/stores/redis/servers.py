@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from featurestore.stores.redis_address import RedisAddress
-from featurestore.stores.redis_call import Batch, Call, question_end
-from featurestore.stores.redis_connection import Connection, ConnectionPool
-from featurestore.stores.redis_errors import Failure, Late
-from featurestore.stores.redis_topologies import make_topology
-from featurestore.stores.redis_topology import Role, Target, opening
+from featurestore.stores.redis.address import RedisAddress
+from featurestore.stores.redis.call import Batch, Call, question_end
+from featurestore.stores.redis.connection import Connection, ConnectionPool
+from featurestore.stores.redis.errors import Failure, Late
+from featurestore.stores.redis.topologies import make_topology
+from featurestore.stores.redis.topology import Role, Target, opening
 
 __all__ = ["Servers"]
 

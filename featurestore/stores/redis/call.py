@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from featurestore.errors import DeadlineExceeded, FeatureStoreError
-from featurestore.stores.redis_errors import Failure, Late, Remedy, ReplyError, ruling, translate
-from featurestore.stores.redis_protocol import Command
-from featurestore.stores.redis_scripts import Script
-from featurestore.stores.redis_slots import redirection
-from featurestore.stores.redis_topology import Role, Target, Topology
+from featurestore.stores.redis.errors import Failure, Late, Remedy, ReplyError, ruling, translate
+from featurestore.stores.redis.protocol import Command
+from featurestore.stores.redis.scripts import Script
+from featurestore.stores.redis.slots import redirection
+from featurestore.stores.redis.topology import Role, Target, Topology
 
 __all__ = ["Batch", "Call", "Request", "question_end"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from featurestore.stores.redis_address import Kind, RedisAddress
-from featurestore.stores.redis_cluster import ClusterTopology
-from featurestore.stores.redis_sentinel import SentinelTopology
-from featurestore.stores.redis_topology import SingleServer, Topology
+from featurestore.stores.redis.address import Kind, RedisAddress
+from featurestore.stores.redis.cluster import ClusterTopology
+from featurestore.stores.redis.sentinel import SentinelTopology
+from featurestore.stores.redis.topology import SingleServer, Topology
 
 __all__ = ["make_topology"]
 

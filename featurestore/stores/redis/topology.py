@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from featurestore.stores.redis_address import Access, Node, RedisAddress
-from featurestore.stores.redis_protocol import Command, greeting
+from featurestore.stores.redis.address import Access, Node, RedisAddress
+from featurestore.stores.redis.protocol import Command, greeting
 
 __all__ = ["ReplicaChoice", "Role", "SingleServer", "Target", "Topology", "opening"]
 

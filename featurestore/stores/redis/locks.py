@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from featurestore.codec.keys import lock_key
 from featurestore.codec.stamp import STAMP_BYTES
 from featurestore.stores.base import WriteCount
-from featurestore.stores.redis_requests import KEYS_PER_SCRIPT, Group
-from featurestore.stores.redis_scripts import IS_NEWER, Script
+from featurestore.stores.redis.requests import KEYS_PER_SCRIPT, Group
+from featurestore.stores.redis.scripts import IS_NEWER, Script
 from featurestore.stores.row_locks import COOLDOWN, Claims, Held, RowClaim, RowResult
 
 __all__ = ["CLAIM", "RENEW", "SETTLE", "RedisRowLocks"]

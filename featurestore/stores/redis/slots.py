@@ -5,8 +5,8 @@ from __future__ import annotations
 from binascii import crc_hqx
 from collections.abc import Sequence
 
-from featurestore.stores.redis_address import Node
-from featurestore.stores.redis_errors import ReplyError
+from featurestore.stores.redis.address import Node
+from featurestore.stores.redis.errors import ReplyError
 
 __all__ = ["SLOTS", "group_places", "redirection", "slot_of"]
 

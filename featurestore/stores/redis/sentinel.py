@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from featurestore.stores.redis_address import Node
-from featurestore.stores.redis_errors import LostConnection, ReplyError
-from featurestore.stores.redis_protocol import Command
-from featurestore.stores.redis_topology import ReplicaChoice, Role, Target
+from featurestore.stores.redis.address import Node
+from featurestore.stores.redis.errors import LostConnection, ReplyError
+from featurestore.stores.redis.protocol import Command
+from featurestore.stores.redis.topology import ReplicaChoice, Role, Target
 
 __all__ = ["SentinelTopology"]
 

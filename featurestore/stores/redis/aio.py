@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from featurestore.stores.base import WriteCount
-from featurestore.stores.redis_address import RedisAddress, parse_address
-from featurestore.stores.redis_aio_connection import AsyncConnectionPool
-from featurestore.stores.redis_aio_servers import AsyncServers
-from featurestore.stores.redis_call import Call, Request
-from featurestore.stores.redis_errors import Failure, Late, translate
-from featurestore.stores.redis_requests import (
+from featurestore.stores.redis.address import RedisAddress, parse_address
+from featurestore.stores.redis.aio_connection import AsyncConnectionPool
+from featurestore.stores.redis.aio_servers import AsyncServers
+from featurestore.stores.redis.call import Call, Request
+from featurestore.stores.redis.errors import Failure, Late, translate
+from featurestore.stores.redis.requests import (
     KEYS_PER_SCRIPT,
     TRY_AGAIN,
     Group,
@@ -21,8 +21,8 @@ from featurestore.stores.redis_requests import (
     script_rounds,
     write_rounds,
 )
-from featurestore.stores.redis_scripts import Script
-from featurestore.stores.redis_slots import group_places
+from featurestore.stores.redis.scripts import Script
+from featurestore.stores.redis.slots import group_places
 
 __all__ = ["AsyncRedisOnlineStore"]
 

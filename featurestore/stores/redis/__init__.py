@@ -1,0 +1,1 @@
+"""The online store on Redis: one server, Sentinels or a cluster; for threads and for asyncio."""
