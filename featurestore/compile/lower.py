@@ -156,6 +156,7 @@ class _Lowering:
             request=field_nodes(view.request.schema) if view.request else (),
             model=model_node(view, self.schemas, self.repo),
             features=self._features(view),
+            where=view.where,
             start=to_utc(view.start) if view.start else None,
             schedule=_schedule(view.schedule),
             max_age=view.max_age,

@@ -61,6 +61,7 @@ def check_prediction_view(view: PredictionView, schemas: Schemas, report: Report
     _check_shadows(view, schemas, report, repo)
     _check_log(view, report)
     _check_inputs(view, schemas, report)
+    _check_where(view, report)
     _check_attachment(view, schemas, report)
     if not view.outputs:
         report.add(
@@ -127,6 +128,15 @@ def _check_log(view: PredictionView, report: Report) -> None:
     for name in names:
         if name in SERVED_COLUMNS:
             report.add(view, f"{name!r} is the name of a column of the log of served predictions; rename it")
+
+
+def _check_where(view: PredictionView, report: Report) -> None:
+    if view.where is None:
+        return
+    if not view.where.strip():
+        report.add(view, "where= is empty; leave it out, or write an SQL predicate such as 'number_of_clicks > 0'")
+    if view.schedule is None:
+        report.add(view, "has where= and no schedule: it chooses the entities of batch scoring; leave it out")
 
 
 def _check_inputs(view: PredictionView, schemas: Schemas, report: Report) -> None:

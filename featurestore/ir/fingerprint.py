@@ -79,7 +79,7 @@ DATA_FIELDS: Mapping[type, tuple[str, ...]] = {
     ModelFileNode: ("digest", "format", "method", "inputs", "outputs"),
     ModelServerNode: ("inputs", "outputs"),
     ModelNode: ("name", "version", "load", "files"),
-    PredictionViewNode: ("join_keys", "inputs", "request", "model", "features"),
+    PredictionViewNode: ("join_keys", "inputs", "request", "model", "features", "where"),
 }
 """The fields that say which values a view has. A view's ``schedule`` counts only where values depend on the grid; a
 source's ``schema`` and ``field_mapping`` only for the columns that are read; names of sources and views stand for the
@@ -210,8 +210,10 @@ def _source(name: str, view: ViewNode, manifest: Manifest) -> dict[str, Any]:
 
 
 def _reads(node: OnDemandViewNode | PredictionViewNode, manifest: Manifest) -> dict[str, Any]:
-    identity = _encode(node, skip=("inputs", "features"))
+    identity = _encode(node, skip=("inputs", "features", "where"))
     if isinstance(node, PredictionViewNode):
+        if node.where is not None:
+            identity["where"] = _layout_free(node.where)
         files = sorted(encode_node(node.model.files))
         identity["model"] = {
             **_encode(node.model, skip=("load", "files")),

@@ -229,6 +229,7 @@ class PredictionViewNode:
     refresh_ahead: timedelta | None = None
     shadow: tuple[ModelNode, ...] = ()
     shadow_fraction: float = 1.0
+    where: str | None = None
     expectations: tuple[ExpectationNode, ...] = ()
     freshness: timedelta | None = None
     owner: str = ""

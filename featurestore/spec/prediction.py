@@ -55,6 +55,9 @@ class Model:
 class PredictionView(Selectable):
     """Predictions computed by schedule, served from the cache, and repaired when missing or stale.
 
+    ``where`` is an SQL predicate over join keys and stored input features: a batch scores the entities of which it is
+    true. Lookups may ask for any.
+
     A lookup that finds a prediction whose age reaches ``max_age`` within ``refresh_ahead`` has it made anew in the
     background. ``shadow`` models are asked in the background for ``shadow_fraction`` of all lookups; what they give is
     logged with the served predictions, and given to nobody.
@@ -66,6 +69,7 @@ class PredictionView(Selectable):
     outputs: Sequence[Field]
     features: PredictionInput | Sequence[PredictionInput] | FeatureService | None = None
     request: RequestSource | None = None
+    where: str | None = None
     schedule: Schedule | None = None
     start: datetime | None = None
     max_age: timedelta | None = None

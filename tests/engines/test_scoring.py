@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from featurestore.codec.digest import inputs_digest
 from featurestore.engines.spark.scoring import ScoreRequest, score
 from featurestore.engines.spark.worker_errors import raised_in_worker
-from featurestore.errors import InferenceFailed, StateError
+from featurestore.errors import InferenceFailed, StateError, TransformationFailed
 from featurestore.intervals import to_micros
 from featurestore.ir.columns import stored_features
 from featurestore.ir.manifest import Manifest
@@ -94,6 +94,22 @@ def test_current_entities_are_scored_on_their_features_as_of_the_step_end(spark:
     assert first.inputs_digest == _digest((True, end - hour, end), (True, end, end))
     assert second.inputs_digest == _digest((True, end - hour, end - hour), (False, 0, 0))
     assert {first.loaded, second.loaded} == {1}
+
+
+@pytest.mark.parametrize(
+    ("where", "scored"),
+    [("clicks >= 2", [1]), ("user_id = 2", [2]), ("user_data__city = '' OR rate > 0.1", [1, 2]), ("clicks > 9", [])],
+)
+def test_where_chooses_the_entities_by_keys_and_stored_features(
+    spark: SparkSession, where: str, scored: list[int]
+) -> None:
+    rows = score(_request(spark, _prediction(where=where))).select("user_id").collect()
+    assert sorted(row.user_id for row in rows) == scored
+
+
+def test_a_predicate_that_names_nothing_is_told(spark: SparkSession) -> None:
+    with pytest.raises(TransformationFailed, match=r"where='visits > 1' failed: .* Valid are .*user_id, .*clicks"):
+        score(_request(spark, _prediction(where="visits > 1")))
 
 
 def test_on_demand_features_are_computed_before_the_model_runs(spark: SparkSession) -> None:

@@ -118,6 +118,7 @@ def prediction_node() -> nodes.PredictionViewNode:
         request=(nodes.FieldNode(name="now", dtype=Timestamp),),
         model=nodes.ModelNode(name="ctr", version="3", load=CODE, files=(("models/ctr.bin", "abc"),)),
         features=(nodes.FieldNode(name="score", dtype=Float64),),
+        where="total > 0",
         start=START,
         schedule=PeriodSchedule(period=timedelta(hours=6)),
         max_age=timedelta(hours=30),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -20,7 +22,7 @@ from featurestore.engines.spark.model_worker import (
 )
 from featurestore.engines.spark.schema import struct_of
 from featurestore.engines.spark.statements import HistoricalLookup
-from featurestore.errors import StateError
+from featurestore.errors import StateError, TransformationFailed
 from featurestore.intervals import Coverage, to_micros
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_DIGEST, IS_DELETED, stored_features
 from featurestore.ir.ddl import quote
@@ -55,6 +57,8 @@ class ScoreRequest:
 
 def score(request: ScoreRequest, counts: PassCounts | None = None) -> DataFrame:
     """Predict for every entity of the first input view that is not expired at the step end, if its inputs changed.
+
+    The view's ``where`` chooses among them by join keys and stored input features.
 
     They have changed where what stands was made of other input rows, or one of them expired within the step. A step
     that is scored again predicts again what it predicted. So steps in any order give an equal history: an entity that
@@ -99,6 +103,8 @@ def scoring_inputs(request: ScoreRequest) -> tuple[DataFrame, BatchPredictor]:
         else:
             joined = joined.join(state, list(lookup.columns), "left")
     assert joined is not None, "a view that can be scored has an input row"
+    if request.view.where is not None:
+        joined = _chosen(request.view, request.view.where, joined, stored)
     on_demand = request.manifest.on_demand_views
     return joined, BatchPredictor(
         view=request.view,
@@ -110,6 +116,27 @@ def scoring_inputs(request: ScoreRequest) -> tuple[DataFrame, BatchPredictor]:
         compares=request.predictions is not None,
         archive=request.archive,
     )
+
+
+def _chosen(
+    view: PredictionViewNode, where: str, joined: DataFrame, stored: Mapping[FeatureRef, StoredColumn]
+) -> DataFrame:
+    """Keep the entities of which the predicate is true; a feature is named as it is, or ``view__feature``."""
+    named = {f"{ref.alias}__{ref.feature}": column.column for ref, column in stored.items()}
+    for feature, count in Counter(ref.feature for ref in stored).items():
+        if count == 1:
+            named |= {ref.feature: column.column for ref, column in stored.items() if ref.feature == feature}
+    own = [F.col(quote(name)) for name in joined.columns]
+    try:
+        seen = joined.select(*own, *(F.col(column).alias(name) for name, column in named.items()))
+        return seen.where(F.expr(where)).select(*own)
+    except PySparkException as error:
+        known = ", ".join([*(key.name for key in view.join_keys), *named])
+        raise TransformationFailed(
+            f"prediction view {view.name!r}: where={where!r} failed: {str(error).splitlines()[0]} "
+            f"Valid are join keys and stored input features: {known}",
+            view=view.name,
+        ) from error
 
 
 def _lapsed(request: ScoreRequest) -> Column:

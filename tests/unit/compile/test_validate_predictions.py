@@ -110,6 +110,8 @@ def model(**overrides: Any) -> dict[str, Any]:
         ({"outputs": [Field(name="served_at", dtype=Float64)]}, "'served_at' is the name of a column of the log of"),
         ({"max_age": timedelta(0)}, "max_age=datetime.timedelta(0) is not valid"),
         ({"start": None}, "has a schedule and no start"),
+        ({"where": " "}, "where= is empty"),
+        ({"where": "page_seconds > 1", "schedule": None, "start": None}, "has where= and no schedule"),
         ({"entities": [], "request": REQUEST, "features": None}, "has a schedule and no entities to score"),
         (
             {"attach_to": PAGES, "outputs": [SCORE, Field(name="rank", dtype=Int64)]},
