@@ -31,6 +31,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("jvm" if needs_jvm else item.path.as_posix()))
 
 
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """Undo what a test that calls the command line in this process did to the loggers' levels."""
+    loggers = [logging.getLogger(), logging.getLogger("featurestore")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One small local Spark session; child processes see nothing of its environment."""
