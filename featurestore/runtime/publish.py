@@ -90,11 +90,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         result = replace(result, checked=reconcile(view, pairs))
         if after is not None:
             others = LocalPairs(context.online, sample(context, encoder, after, sent), plan)
-            try:
-                result = replace(result, sampled=reconcile_sample(view, others))
-            except ReconciliationFailed:
-                context.online.delete([key])
-                raise
+            result = replace(result, sampled=_check_sample(context, view, others, key))
         reach(FaultPoint.RECONCILED)
         point_to(context, view, covered)
         reach(FaultPoint.POINTED)
@@ -106,6 +102,15 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     if metrics is not None:
         metrics.record(view.name, result, time.monotonic() - started)
     return result
+
+
+def _check_sample(context: RuntimeContext, view: StoredViewNode, others: LocalPairs, marker: bytes) -> int:
+    """Compare rows that earlier publications sent; where one is wrong the marker goes, and the next sends all."""
+    try:
+        return reconcile_sample(view, others)
+    except ReconciliationFailed:
+        context.online.delete([marker])
+        raise
 
 
 def _is_recorded(context: RuntimeContext, view: StoredViewNode, latest: int, covered_until: datetime | None) -> bool:
