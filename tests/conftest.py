@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 
 # It logs the end of each connection, also after pytest has closed the streams.
 logging.getLogger("py4j").setLevel(logging.WARNING)
+
+# A worker process of pytest-xdist has no main module that came from a file; pyspark takes that for a run of its own
+# doctests, and exits.
+main = sys.modules["__main__"]
+if main.__spec__ is None and not hasattr(main, "__file__"):
+    main.__spec__ = ModuleSpec("pytest.__main__", None)
 
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")

@@ -1,4 +1,4 @@
-"""Tests here load definitions folders of other projects, all named ``definitions``: none stays loaded."""
+"""Some tests load definitions folders of other projects, all named ``definitions``: none stays loaded."""
 
 from __future__ import annotations
 
