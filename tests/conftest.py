@@ -32,6 +32,7 @@ settings.register_profile("ci", derandomize=True, deadline=None, suppress_health
 settings.load_profile("ci")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For several worker processes: what needs a JVM runs in one of them, other tests by file."""
     for item in items:
