@@ -17,14 +17,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from featurestore.stores.delta_log import DeltaLog
-from featurestore.stores.hadoop_files import delete_folder, list_changes
+from featurestore.stores.hadoop_files import clear_leftovers, list_changes
 
 __all__ = ["DEAD_AFTER_SECONDS", "create_table"]
 
 _LOG = logging.getLogger(__name__)
 
-DEAD_AFTER_SECONDS = 5.0
-"""A creator whose log folder has had no commit and no change for so long is dead: it needs milliseconds."""
+DEAD_AFTER_SECONDS = 10.0
+"""A creator whose log folder has had no commit and no change for so long is dead: mostly it needs milliseconds."""
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 _NO_COMMIT_YET = ("DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION", "DELTA_TABLE_NOT_FOUND")
@@ -35,7 +35,8 @@ def create_table(spark: SparkSession, path: str, columns: StructType, properties
     """Create the table if it is not there. Idempotent; of two creators both succeed.
 
     A creator that died before its first commit leaves a log folder that Delta takes neither for a table nor for a
-    free place. It is deleted once nothing in it has changed for DEAD_AFTER_SECONDS.
+    free place. It is cleared once nothing in it has changed for DEAD_AFTER_SECONDS. A creator that was only slow makes
+    it again: nothing that was committed meanwhile is touched.
     """
     builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(columns)
     for name, value in properties.items():
@@ -61,5 +62,6 @@ def create_table(spark: SparkSession, path: str, columns: StructType, properties
                 seen, seen_at = found, now
             elif now - seen_at >= DEAD_AFTER_SECONDS:
                 _LOG.warning("the creator of the table %s died before its first commit; its log is cleared", path)
-                delete_folder(spark, log)
+                clear_leftovers(spark, log)
+                seen_at = now
         time.sleep(_PAUSE_SECONDS)

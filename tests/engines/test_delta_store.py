@@ -14,6 +14,7 @@ from featurestore.errors import IntervalBusy, SchemaMismatch, StateError
 from featurestore.intervals import Interval
 from featurestore.stores.delta import DeltaStore
 from featurestore.stores.delta_schema import table_columns
+from featurestore.stores.hadoop_files import clear_leftovers
 from tests.support.offline_views import at, commit_record, day, plain_view, table_rows
 
 pytestmark = pytest.mark.spark
@@ -68,6 +69,15 @@ def test_a_table_whose_creator_died_before_its_first_commit_is_created(
         (log / left).write_text("{}")
     store.ensure_table(VIEW)
     assert store.latest_version(VIEW) == 0
+
+
+def test_what_a_slow_creator_commits_meanwhile_is_not_cleared(spark: SparkSession, store: DeltaStore) -> None:
+    log = Path(store.ensure_table(VIEW)) / "_delta_log"
+    (log / ".00000000000000000001.json.77aa.tmp").write_text("{}")
+    clear_leftovers(spark, str(log))
+    assert store.latest_version(VIEW) == 0
+    assert not list(log.glob(".*.tmp"))
+    assert [path.name for path in log.glob("*.json")] == ["00000000000000000000.json"]
 
 
 def test_appends_of_different_intervals_succeed_together_even_when_their_rows_were_compared_with_the_table(
