@@ -17,10 +17,12 @@ from featurestore.codec.keys import marker_key
 from featurestore.codec.pointer import Marker
 from featurestore.errors import ReconciliationFailed
 from featurestore.intervals import to_micros
+from featurestore.ir.content import archive_name
 from featurestore.ir.nodes import StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
 from featurestore.runtime.metrics import publication_metrics
+from featurestore.runtime.online_code import keep_code
 from featurestore.runtime.outgoing import answers, check_storage, extend_indexed, pair_encoder, sample, send_plan
 from featurestore.runtime.pairs import PAIRS_DDL, PairEncoder, encode_batches
 from featurestore.runtime.pointer import announce_manifest, open_for_scoring, point_to, read_pointer
@@ -56,7 +58,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         return PublicationResult()
     check_storage(context, view)
     if read_pointer(context) is None:
-        announce_manifest(context, context.manifest)
+        _announce_anew(context)
     encoder = pair_encoder(context, view)
     key = marker_key(encoder.project_id, view.storage_id)
     stored = context.online.read([key])[0]
@@ -102,6 +104,15 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     if metrics is not None:
         metrics.record(view.name, result, time.monotonic() - started)
     return result
+
+
+def _announce_anew(context: RuntimeContext) -> None:
+    """Give a store that lost its data the definitions again: their code, as far as it is here, then the manifest."""
+    manifest = context.manifest
+    archive = context.settings.state_path / "code" / archive_name(manifest.code)
+    if manifest.code and archive.is_file():
+        keep_code(context.online, manifest.project, manifest.code, archive)
+    announce_manifest(context, manifest)
 
 
 def _check_sample(context: RuntimeContext, view: StoredViewNode, others: LocalPairs, marker: bytes) -> int:
