@@ -21,7 +21,7 @@ bench: setup ## Measure against Feast and bare Redis (SIZE=small|full, ROWS="loo
 test: archive check ## Check style, types and imports, then run all tests
 	@scripts/ensure_postgres.sh
 	@scripts/ensure_redis7.sh
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 unit: setup ## Run the tests that need neither Spark, Airflow nor PostgreSQL
 	@$(BIN)/python -m pytest -m "not spark and not airflow and not postgres" tests/unit tests/architecture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,22 +20,8 @@ if TYPE_CHECKING:
 # It logs the end of each connection, also after pytest has closed the streams.
 logging.getLogger("py4j").setLevel(logging.WARNING)
 
-# A worker process of pytest-xdist has no main module that came from a file; pyspark takes that for a run of its own
-# doctests, and exits.
-main = sys.modules["__main__"]
-if main.__spec__ is None and not hasattr(main, "__file__"):
-    main.__spec__ = ModuleSpec("pytest.__main__", None)
-
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several worker processes: what needs a JVM runs in one of them, other tests by file."""
-    for item in items:
-        needs_jvm = any(item.get_closest_marker(name) for name in ("spark", "airflow"))
-        item.add_marker(pytest.mark.xdist_group("jvm" if needs_jvm else item.path.as_posix()))
 
 
 @pytest.fixture(autouse=True)
