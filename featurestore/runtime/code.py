@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from featurestore.compile.code import verify_code
 from featurestore.ir.content import archive_name
@@ -10,7 +11,7 @@ from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import CodeRef, FunctionTransformation, PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 
-__all__ = ["code_of", "ship_archive", "ship_code"]
+__all__ = ["applied_archive", "code_of", "ship_archive", "ship_code"]
 
 
 def code_of(view: StoredViewNode, manifest: Manifest) -> tuple[CodeRef, ...]:
@@ -36,9 +37,14 @@ def ship_code(context: RuntimeContext, references: Sequence[CodeRef]) -> None:
     ship_archive(context)
 
 
+def applied_archive(context: RuntimeContext) -> Path:
+    """Give where ``apply`` puts the definitions zip of the manifest; it is missing where another machine applied."""
+    return context.settings.state_path / "code" / archive_name(context.manifest.code)
+
+
 def ship_archive(context: RuntimeContext) -> str:
     """Give Spark's workers the definitions zip that was applied, once; give the name it has there."""
-    archive = context.settings.state_path / "code" / archive_name(context.manifest.code)
+    archive = applied_archive(context)
     if archive.name not in context.shipped:
         context.spark.sparkContext.addPyFile(str(archive))
         context.shipped.add(archive.name)

@@ -17,8 +17,8 @@ from featurestore.codec.keys import marker_key
 from featurestore.codec.pointer import Marker
 from featurestore.errors import ReconciliationFailed
 from featurestore.intervals import to_micros
-from featurestore.ir.content import archive_name
 from featurestore.ir.nodes import StoredViewNode, ViewNode
+from featurestore.runtime.code import applied_archive
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
 from featurestore.runtime.metrics import publication_metrics
@@ -109,7 +109,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
 def _announce_anew(context: RuntimeContext) -> None:
     """Give a store that lost its data the definitions again: their code, as far as it is here, then the manifest."""
     manifest = context.manifest
-    archive = context.settings.state_path / "code" / archive_name(manifest.code)
+    archive = applied_archive(context)
     if manifest.code and archive.is_file():
         keep_code(context.online, manifest.project, manifest.code, archive)
     announce_manifest(context, manifest)
