@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -213,19 +214,30 @@ def test_writes_that_arrive_during_a_switch_are_not_lost(store: FeatureStore, tm
         thread.start()
     try:
         for number in range(2, 8):
+            wait_until_more(accepted, failures, threads[0])
             store.apply(make_definitions(tmp_path, extra=number % 2 == 0))
             publish(store, START + number * DAY)
+        wait_until_more(accepted, failures, threads[0])
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert failures == []
-    assert len(accepted) > 20
     answer = store.get_online_features(["account:plan"], {"user_id": accepted})
     assert answer["plan"] == [f"p{number}" for number in accepted]
     for version in (1, 2):
         pinned = store.get_online_features([f"account@{version}:plan"], {"user_id": accepted})
         assert pinned["plan"][-1] == f"p{accepted[-1]}"
+
+
+def wait_until_more(accepted: list[int], failures: list[object], producer: threading.Thread) -> None:
+    """Let the producer write five more times: so many writes lie before, between and after any two switches."""
+    enough, last = len(accepted) + 5, time.monotonic() + 60
+    while len(accepted) < enough:
+        assert failures == []
+        assert producer.is_alive(), f"the producer ended after {len(accepted)} writes"
+        assert time.monotonic() < last, f"{len(accepted)} of {enough} writes were accepted within 60 s"
+        time.sleep(0.001)
 
 
 def config_of(store: FeatureStore) -> dict[str, object]:
