@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["DecodedColumn", "DecodedColumns", "ListReader"]
 
 _MICROS = np.dtype("datetime64[us]")
-_FEW_VALUES = 512
-"""Up to this many values ``struct`` is faster than NumPy's fixed cost for each column."""
+_VALUES_A_RUN = 40
+"""``struct`` takes a time for each value, NumPy one for each run that is as long as for this many values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class DecodedColumns(Mapping[str, DecodedColumn]):
 
 
 class ListReader:
-    """Reads some fields of a layout as Python lists, all in one go: ``struct`` for few values, else NumPy by runs.
+    """Reads some fields of a layout as Python lists, all in one go: NumPy by runs, ``struct`` for few values of many.
 
     Neighbouring fields of one type are a run: one matrix instead of a column for each.
     """
@@ -143,7 +143,7 @@ class ListReader:
         if self._struct is not None:
             if count == 1:
                 return [[value] for value in self._struct.unpack(rows.packed)]
-            if count * len(self.numbers) <= _FEW_VALUES:
+            if len(self._runs) > 1 + count * len(self.numbers) // _VALUES_A_RUN:
                 return list(map(list, zip(*self._struct.iter_unpack(rows.packed), strict=True)))
         records = np.frombuffer(rows.packed, self._record)
         lists: list[list[Any]] = []

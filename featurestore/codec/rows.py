@@ -73,7 +73,8 @@ class DecodedRows:
             elif not self.kept[-1].startswith(first):
                 is_common = False
             else:
-                is_common = bool((np.frombuffer(self.packed, self.layout.stamps)["stamp"] == first).all())
+                stamps = np.frombuffer(self.packed, self.layout.stamps)["stamp"]
+                is_common = stamps.tobytes() == first * len(self.kept)
             self._common = first if is_common else None
         return self._common
 
@@ -121,7 +122,9 @@ class DecodedRows:
         if self._bits is not _UNREAD:
             return self._bits
         layout, packed = self.layout, self.packed
-        if len(self.kept) == 1:
+        if len(layout.full) == 1:
+            bitmaps = packed[HEADER_BYTES :: layout.width]
+        elif len(self.kept) == 1:
             bitmaps = packed[HEADER_BYTES : HEADER_BYTES + len(layout.full)]
         else:
             bitmaps = self.heads["bitmap"].tobytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,9 +27,15 @@ from featurestore.ir.columns import (
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.ir.windows import emptied_expiry, holding_counts
 
-__all__ = ["PAIRS_DDL", "PairEncoder", "encode_batches", "pairs_of"]
+__all__ = ["PAIRS_SCHEMA", "PairEncoder", "pairs_of"]
 
-PAIRS_DDL = "key binary, value binary, expire_at_ms bigint, is_expired boolean"
+_TYPES: Mapping[str, pa.DataType] = {
+    "key": pa.binary(),
+    "value": pa.binary(),
+    "expire_at_ms": pa.int64(),
+    "is_expired": pa.bool_(),
+}
+PAIRS_SCHEMA = pa.schema(_TYPES)
 
 _DAY_MS = 86_400_000
 
@@ -61,12 +67,13 @@ class PairEncoder:
         if STAMP_EVENT in table.column_names:
             values = _restated(values, table)
         return pa.record_batch(
-            {
-                "key": pa.array(keys.encode({key.name: table[key.name] for key in keys.fields}), pa.binary()),
-                "value": pa.array(values, pa.binary()),
-                "expire_at_ms": pa.array(self._expiry(event_us, holds)),
-                "is_expired": pa.array(self._is_expired(event_us, holds)),
-            }
+            [
+                pa.array(keys.encode({key.name: table[key.name] for key in keys.fields}), pa.binary()),
+                pa.array(values, pa.binary()),
+                pa.array(self._expiry(event_us, holds)),
+                pa.array(self._is_expired(event_us, holds)),
+            ],
+            schema=PAIRS_SCHEMA,
         )
 
     @property
@@ -117,11 +124,6 @@ class PairEncoder:
             return np.zeros(len(event_us), np.int64)
         ends = np.maximum(event_us // 1000 + life_ms, self.now_ms) + max(life_ms, _DAY_MS)
         return ends if holds is None else np.where(holds, 0, ends)
-
-
-def encode_batches(encoder: PairEncoder, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Encode batches as ``mapInArrow`` gives them."""
-    return map(encoder.encode, batches)
 
 
 def pairs_of(batch: pa.RecordBatch) -> list[tuple[bytes, bytes]]:

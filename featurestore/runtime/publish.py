@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -24,7 +22,7 @@ from featurestore.runtime.faults import FaultPoint, reach
 from featurestore.runtime.metrics import publication_metrics
 from featurestore.runtime.online_code import keep_code
 from featurestore.runtime.outgoing import answers, check_storage, extend_indexed, pair_encoder, sample, send_plan
-from featurestore.runtime.pairs import PAIRS_DDL, PairEncoder, encode_batches
+from featurestore.runtime.pairs import PairEncoder
 from featurestore.runtime.pointer import announce_manifest, open_for_scoring, point_to, read_pointer
 from featurestore.runtime.reconcile import reconcile, reconcile_sample
 from featurestore.runtime.results import PublicationResult
@@ -79,25 +77,25 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         return PublicationResult()
 
     after = marker.delta_version if marker else None
-    plan = replace(send_plan(context, encoder), extends=extends)
+    plan = replace(send_plan(context, encoder), extends=extends, are_new=stored is None)
     if extends:
         extend_indexed(context.online, encoder)
     size = context.offline.rows_after(view, after)
     rows = answers(context, view, after, latest, is_large=size > SMALL_PUBLICATION)
-    with _pairs(context, rows, encoder, plan, size=size) as (pairs, sent):
-        open_for_scoring(context, view)
-        reach(FaultPoint.SENDING)
-        result = pairs.send()
-        reach(FaultPoint.SENT)
-        result = replace(result, checked=reconcile(view, pairs))
-        if after is not None:
-            others = LocalPairs(context.online, sample(context, encoder, after, sent), plan)
-            result = replace(result, sampled=_check_sample(context, view, others, key))
-        reach(FaultPoint.RECONCILED)
-        point_to(context, view, covered)
-        reach(FaultPoint.POINTED)
-        context.online.replace_record(key, stored, goal.to_bytes())
-        reach(FaultPoint.MARKED)
+    pairs, sent = _pairs(context, rows, encoder, plan, size=size)
+    open_for_scoring(context, view)
+    reach(FaultPoint.SENDING)
+    result = pairs.send()
+    reach(FaultPoint.SENT)
+    result = replace(result, checked=reconcile(view, pairs))
+    if after is not None:
+        others = LocalPairs(context.online, sample(context, encoder, after, sent), plan)
+        result = replace(result, sampled=_check_sample(context, view, others, key))
+    reach(FaultPoint.RECONCILED)
+    point_to(context, view, covered)
+    reach(FaultPoint.POINTED)
+    context.online.replace_record(key, stored, goal.to_bytes())
+    reach(FaultPoint.MARKED)
     _record(context, view, latest, covered_until, result)
     logger.info("%s: %s", view.name, result.to_dict())
     metrics = publication_metrics()
@@ -151,20 +149,14 @@ def _record(
     )
 
 
-@contextmanager
 def _pairs(
     context: RuntimeContext, rows: DataFrame, encoder: PairEncoder, plan: SendPlan, *, size: int
-) -> Iterator[tuple[Pairs, Sequence[pa.RecordBatch]]]:
-    """Encode the rows here when they are few, else in Spark's workers, where they are kept for both passes.
+) -> tuple[Pairs, Sequence[pa.RecordBatch]]:
+    """Encode the rows here when they are few, else have Spark's workers do it.
 
     The second value has the pairs that are held here.
     """
     if size <= SMALL_PUBLICATION:
         batches = [encoder.encode(batch) for batch in rows.toArrow().to_batches()]
-        yield LocalPairs(context.online, batches, plan), batches
-        return
-    frame = rows.mapInArrow(partial(encode_batches, encoder), PAIRS_DDL).persist()
-    try:
-        yield SparkPairs(OnlineAddress.of(context.settings), frame, plan), ()
-    finally:
-        frame.unpersist()
+        return LocalPairs(context.online, batches, plan), batches
+    return SparkPairs(OnlineAddress.of(context.settings), rows, plan, encoder.encode), ()

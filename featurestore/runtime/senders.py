@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +17,13 @@ from featurestore.codec.entity_values import show_entity
 from featurestore.codec.value import is_newer
 from featurestore.engines.spark.worker_errors import raised_in_worker
 from featurestore.ir.nodes import FieldNode
-from featurestore.runtime.pairs import pairs_of
+from featurestore.runtime.pairs import PAIRS_SCHEMA, pairs_of
 from featurestore.runtime.results import PublicationResult
 from featurestore.stores.base import OnlineStore
 from featurestore.stores.online import OnlineAddress
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, Row
 
 __all__ = ["Comparison", "LocalPairs", "Pairs", "SendPlan", "SparkPairs", "client", "compare_pairs", "send_pairs"]
 
@@ -30,11 +32,20 @@ _SLICES_PER_SECOND = 20
 """Under a rate, rows go in lots of a twentieth of a second: readers see no bursts."""
 _SAMPLE = 10
 _COUNTS = ("sent", "ignored", "bytes", "expired")
-_SENT = pa.schema([(name, pa.int64()) for name in _COUNTS])
-_SENT_DDL = ", ".join(f"{name} bigint" for name in _COUNTS)
-_COMPARED = pa.schema([("checked", pa.int64()), ("wrong", pa.int64()), ("sample", pa.list_(pa.string()))])
+_LAST = 256
+"""So many of a task's last pairs are read back once more at the end: on a cluster they are of all its servers."""
+_NUMBERS = (*_COUNTS, "checked", "wrong")
+_REPORT = pa.schema(
+    [
+        *(pa.field(name, pa.int64()) for name in _NUMBERS),
+        pa.field("sample", pa.list_(pa.string())),
+        pa.field("last", pa.binary()),
+    ]
+)
+_REPORT_DDL = ", ".join([*(f"{name} bigint" for name in _NUMBERS), "sample array<string>", "last binary"])
 
-Comparison = tuple[int, list[str]]
+Encode: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
+Comparison: TypeAlias = tuple[int, list[str]]
 """How many pairs were compared, and what is wrong with each that does not stand as sent (all counted, some told)."""
 
 
@@ -51,6 +62,8 @@ class SendPlan:
     rows_per_second: int | None = None
     extends: bool = False
     """Rows that are there already get the expiry of the sent ones, where it is later."""
+    are_new: bool = False
+    """Hardly any row is there already, as when a version is published for the first time."""
 
     @property
     def lot(self) -> int:
@@ -68,7 +81,7 @@ class Pairs(Protocol):
         ...
 
     def compare(self) -> tuple[int, int, list[str]]:
-        """Read all pairs back; give how many were compared, how many are wrong, and the first of these in words."""
+        """Say what was read back of all pairs: how many, how many are wrong, and the first of these in words."""
         ...
 
 
@@ -90,30 +103,35 @@ class LocalPairs:
 
 
 class SparkPairs:
-    """Pairs in a persisted frame; each executor process has one client, which sends one lot after the other.
+    """Rows that Spark's workers encode, send and read back; each executor process has one client.
 
-    That bounds what is under way: a lot is encoded, sent and answered before the next one is taken from Spark.
+    One pass over ``rows`` does it all. What is under way is bounded: a lot is encoded, sent and answered before the
+    next one is taken from Spark, and what a task has sent waits in a file of its own to be read back when the task has
+    sent all. A server that fails over after that loses what it was sent last: ``compare`` reads each task's last
+    pairs again.
     """
 
-    def __init__(self, address: OnlineAddress, frame: DataFrame, plan: SendPlan) -> None:
+    def __init__(self, address: OnlineAddress, rows: DataFrame, plan: SendPlan, encode: Encode) -> None:
         self._address = address
-        self._frame = frame
+        self._rows = rows
         self._plan = plan
+        self._encode = encode
+        self._reports: list[Row] = []
 
     def send(self) -> PublicationResult:
-        rows = self._frame.mapInArrow(partial(_send, self._address, self._plan), _SENT_DDL)
+        work = partial(_send_and_read_back, self._address, self._plan, self._encode)
         with raised_in_worker():
-            found = rows.collect()
-        return _total([row.asDict() for row in found])
+            self._reports = self._rows.mapInArrow(work, _REPORT_DDL).collect()
+        return _total([report.asDict() for report in self._reports])
 
     def compare(self) -> tuple[int, int, list[str]]:
-        rows = self._frame.mapInArrow(
-            partial(_compare, self._address, self._plan), "checked bigint, wrong bigint, sample array<string>"
-        )
-        with raised_in_worker():
-            found = rows.collect()
-        sample = [problem for row in found for problem in row.sample]
-        return sum(row.checked for row in found), sum(row.wrong for row in found), sample[:_SAMPLE]
+        last = [batch for report in self._reports for batch in pa.ipc.open_stream(report.last)]
+        with closing(self._address.connect()) as store:
+            again = [problem for _, some in compare_pairs(store, last, self._plan) for problem in some]
+        problems = [problem for report in self._reports for problem in report.sample]
+        checked = sum(report.checked for report in self._reports)
+        wrong = sum(report.wrong for report in self._reports)
+        return checked, wrong or len(again), (problems or again)[:_SAMPLE]
 
 
 def send_pairs(store: OnlineStore, batches: Iterable[pa.RecordBatch], plan: SendPlan) -> Iterator[dict[str, int]]:
@@ -122,7 +140,7 @@ def send_pairs(store: OnlineStore, batches: Iterable[pa.RecordBatch], plan: Send
         if plan.rows_per_second is not None:
             time.sleep(store.reserve(plan.rate_key, len(part), per_second=plan.rows_per_second))
         expiries = np.asarray(part["expire_at_ms"]).tolist()
-        count = store.write_if_newer(pairs_of(part), expire_at_ms=expiries)
+        count = store.write_if_newer(pairs_of(part), expire_at_ms=expiries, are_new=plan.are_new)
         if plan.extends:
             store.extend_expiry([key for key, _ in pairs_of(part)], expiries)
         expired = int(np.asarray(part["is_expired"]).sum())
@@ -155,15 +173,37 @@ def client(address: OnlineAddress) -> OnlineStore:
     return address.connect()
 
 
-def _send(address: OnlineAddress, plan: SendPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for counts in send_pairs(client(address), batches, plan):
-        yield pa.RecordBatch.from_pylist([counts], schema=_SENT)
+def _send_and_read_back(
+    address: OnlineAddress,
+    plan: SendPlan,
+    encode: Encode,
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """Do one task: encode, send, and when all is sent compare all; give one report."""
+    store = client(address)
+    total = dict.fromkeys(_COUNTS, 0)
+    checked, wrong, sample, last = 0, 0, list[str](), PAIRS_SCHEMA.empty_table().to_batches()
+    with TemporaryFile() as spool:
+        with pa.ipc.new_stream(spool, PAIRS_SCHEMA) as writer:
+            for pairs in map(encode, batches):
+                for counts in send_pairs(store, [pairs], plan):
+                    total = {name: total[name] + counts[name] for name in _COUNTS}
+                writer.write_batch(pairs)
+                last = [pairs.slice(max(0, len(pairs) - _LAST))]
+        spool.seek(0)
+        for count, problems in compare_pairs(store, pa.ipc.open_stream(spool), plan):
+            checked, wrong = checked + count, wrong + len(problems)
+            sample = (sample + problems)[:_SAMPLE]
+    report = {**total, "checked": checked, "wrong": wrong, "sample": sample, "last": _as_stream(last)}
+    yield pa.RecordBatch.from_pylist([report], schema=_REPORT)
 
 
-def _compare(address: OnlineAddress, plan: SendPlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for checked, problems in compare_pairs(client(address), batches, plan):
-        row = {"checked": checked, "wrong": len(problems), "sample": problems[:_SAMPLE]}
-        yield pa.RecordBatch.from_pylist([row], schema=_COMPARED)
+def _as_stream(batches: Sequence[pa.RecordBatch]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, PAIRS_SCHEMA) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return bytes(sink.getvalue())
 
 
 def _parts(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

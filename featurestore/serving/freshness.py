@@ -115,7 +115,10 @@ class Freshness:
         if digest is not None and own.count == 1:
             return int.from_bytes(own.packed[at : at + 8], "little", signed=True) == digest
         if own.count > FEW_ROWS:
-            return bool((own.heads[f"c{number}"] == (self.digest if digest is None else digest)).all())
+            stored = own.heads[f"c{number}"]
+            if digest is not None:
+                return bool(stored.tobytes() == digest.to_bytes(8, "little", signed=True) * own.count)
+            return bool((stored == self.digest).all())
         stamps = zip(*(rows.stamps() for rows in self._inputs), strict=True)
         return all(
             int.from_bytes(blob[at : at + 8], "little", signed=True) == stamps_digest(row)

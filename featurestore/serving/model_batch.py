@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from featurestore.codec.stamp import pack_stamp
+from featurestore.codec.restated import restate
+from featurestore.codec.stamp import pack_stamp, unstamp_one
 from featurestore.codec.value import RowCodec
 from featurestore.errors import InferenceFailed, OnDemandFailed
 from featurestore.ir.columns import INPUTS_DIGEST, INPUTS_TIMESTAMP
@@ -38,6 +39,7 @@ class ModelBatch:
 
     ``digest`` is that of the inputs, None for a view without; ``event_us`` the greatest event time of the inputs, the
     least int64 where there is none; ``seen`` the stamp of the prediction that was read, empty where there was none.
+    ``index`` is the set in which keys are noted that no publication sent.
     """
 
     view: PredictionViewNode
@@ -47,6 +49,7 @@ class ModelBatch:
     digest: np.ndarray[Any, Any] | None
     event_us: np.ndarray[Any, Any]
     seen: tuple[bytes, ...]
+    index: bytes
 
     def take(self, places: Sequence[int]) -> ModelBatch:
         """Give the batch of some of the entities."""
@@ -116,13 +119,16 @@ def batch_of(
         digest=None if judged.digest is None else judged.digest[unique],
         event_us=_input_times(plan, frame, unique),
         seen=_stamps(judged, unique),
+        index=judged.index,
     )
 
 
 def encode_predicted(batch: ModelBatch, predicted: Predicted, codec: RowCodec) -> list[bytes | None]:
     """Give the stored value of each entity, None where the model failed.
 
-    The stamp is (greatest input event time, time of prediction), for every writer of predictions alike.
+    The stamp is (greatest input event time, time of prediction), for every writer of predictions alike. Where the
+    inputs went back in time since, a repair having withdrawn the newest, the value stands under the event time of the
+    prediction that it replaces, or it would lose against it.
     """
     import pyarrow as pa
 
@@ -144,7 +150,11 @@ def encode_predicted(batch: ModelBatch, predicted: Predicted, codec: RowCodec) -
         created_us=np.full(len(kept), predicted.predicted_us, dtype=np.int64),
     )
     for place, value in zip(kept.tolist(), encoded, strict=True):
-        values[place] = value
+        seen = batch.seen[place]
+        is_behind = bool(seen) and seen[:8] > value[:8]
+        values[place] = (
+            restate(value, unstamp_one(int.from_bytes(seen[:8])), predicted.predicted_us) if is_behind else value
+        )
     return values
 
 

@@ -73,6 +73,7 @@ class PredictionRows:
         plan = bound.plan
         self.view: PredictionViewNode = plan.view
         self.own = rows[plan.read]
+        self.index = bound.index
         self._plan = plan
         self._previous_rows = None if plan.previous is None else rows[plan.previous]
         self.now_us = now_us

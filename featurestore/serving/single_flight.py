@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDone
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from featurestore.codec.restated import plain_form
 from featurestore.codec.stamp import STAMP_BYTES
 from featurestore.codec.value import RowCodec
 from featurestore.errors import DeadlineExceeded, InferenceFailed, OnlineStoreUnavailable
@@ -52,6 +53,7 @@ class SingleFlight:
     """Asks models for entities whose locks it gets, and waits for the answers of those that others hold."""
 
     def __init__(self, store: OnlineStore, predictor: Predictor, options: InferenceOptions) -> None:
+        self._store = store
         self._locks = store.row_locks()
         self._predictor = predictor
         self._options = options
@@ -68,7 +70,7 @@ class SingleFlight:
         where that cannot be had.
         """
         answers = Answers(batch.view, len(batch.keys))
-        seen = list(batch.seen)
+        seen, replaced = list(batch.seen), list(batch.seen)
         waiting = list(range(len(batch.keys)))
         pause = _FIRST_PAUSE
         if self.breaker(batch.view.model).refuses():
@@ -83,13 +85,14 @@ class SingleFlight:
                     break
                 except OnlineStoreUnavailable as error:
                     logger.warning("predictions of view %s are made without locks: %s", batch.view.name, error)
-                    self._fly(batch, waiting, None, now_us, ends, answers)
+                    self._fly(batch.take(waiting), waiting, None, now_us, ends, answers)
                     return answers
-                taken, held, changed = self._sort(batch, waiting, claims, seen, answers)
+                taken, held, changed = self._sort(batch, waiting, claims, seen, replaced, answers)
                 if held:
                     watcher.look_for([batch.keys[place] for place in held])
                 if taken:
-                    self._fly(batch, taken, token, claims.time_us, ends, answers)
+                    own = replace(batch.take(taken), seen=tuple(replaced[place] for place in taken))
+                    self._fly(own, taken, token, claims.time_us, ends, answers)
                 waiting = [*held, *changed]
                 if waiting and not changed and not watcher.wait(pause, ends):
                     break
@@ -142,9 +145,18 @@ class SingleFlight:
         return self._locks.claim(rows, token, seconds=self._options.lock_seconds, deadline=left)
 
     def _sort(
-        self, batch: ModelBatch, waiting: Sequence[int], claims: Claims, seen: list[bytes], answers: Answers
+        self,
+        batch: ModelBatch,
+        waiting: Sequence[int],
+        claims: Claims,
+        seen: list[bytes],
+        replaced: list[bytes],
+        answers: Answers,
     ) -> tuple[list[int], list[int], list[int]]:
-        """Part the entities into taken, held by others, and changed but not by an answer to this request."""
+        """Part the entities into taken, held by others, and changed but not by an answer to this request.
+
+        ``seen`` gets the stamps that stand; ``replaced`` keeps those of the rows that the request read, as they stand.
+        """
         taken: list[int] = []
         held: list[int] = []
         written: list[int] = []
@@ -158,6 +170,8 @@ class SingleFlight:
                 case Held.COOLING:
                     answers.fail(cooling(batch.view, self._options))
                 case _:
+                    if answer and plain_form(answer)[:STAMP_BYTES] == seen[place]:
+                        replaced[place] = answer[:STAMP_BYTES]
                     seen[place] = answer[:STAMP_BYTES]
                     written.append(place)
                     values.append(answer or None)
@@ -190,9 +204,8 @@ class SingleFlight:
         ends: float | None,
         answers: Answers,
     ) -> None:
-        """Call the model, and wait for it until ``ends``."""
-        own = batch.take(places)
-        future = self._submit(own, token, at_us)
+        """Call the model for these entities, at ``places`` of the answers, and wait for it until ``ends``."""
+        future = self._submit(batch, token, at_us)
         if future is None:
             answers.fail(too_many(batch.view, self._options))
             return
@@ -206,7 +219,7 @@ class SingleFlight:
             return
         good = ~predicted.failed
         if not good.all():
-            answers.fail(no_number(own, predicted))
+            answers.fail(no_number(batch, predicted))
         answers.put(
             np.asarray(places, dtype=np.intp)[good],
             {name: (v[good], None if ok is None else ok[good]) for name, (v, ok) in predicted.columns.items()},
@@ -247,7 +260,10 @@ class SingleFlight:
         keys = flight.batch.keys
         marks = [False] * len(keys) if failed is None else failed.tolist()
         results = [RowResult(key=k, value=v, failed=f) for k, v, f in zip(keys, values, marks, strict=True)]
+        made = [key for key, value, seen in zip(keys, values, flight.batch.seen, strict=True) if value and not seen]
         try:
+            if made:
+                self._store.add_members(flight.batch.index, made)
             self._locks.settle(results, flight.token, cooldown=self._options.cooldown_seconds)
         except (OnlineStoreUnavailable, DeadlineExceeded) as error:
             logger.warning("predictions of view %s were made but not written back: %s", flight.batch.view.name, error)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from featurestore.codec.key_group import KeyGroup
-from featurestore.codec.keys import KeyCodec
+from featurestore.codec.keys import KeyCodec, index_key
 from featurestore.codec.pointer import Pointer, ViewPointer
 from featurestore.codec.value import ListReader, RowCodec
 from featurestore.ir.columns import stored_features
@@ -60,7 +60,7 @@ class KeyedReads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundPrediction:
-    """A prediction with what the pointer says of it.
+    """A prediction with what the pointer says of it; ``index`` is where keys are noted that live inference makes.
 
     ``scored_until_us`` is up to when the current version was scored. Until ``graced_until_us`` changed inputs make
     nothing stale, because their scoring is still to come; None: nothing is pending.
@@ -69,6 +69,7 @@ class BoundPrediction:
     plan: PredictionPlan
     scored_until_us: int | None
     graced_until_us: int | None
+    index: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +208,10 @@ class Snapshot:
         since = None if pointed is None else pointed.pending_since_us
         grace = plan.view.input_grace // timedelta(microseconds=1)
         return BoundPrediction(
-            plan=plan, scored_until_us=scored, graced_until_us=None if since is None else since + grace
+            plan=plan,
+            scored_until_us=scored,
+            graced_until_us=None if since is None else since + grace,
+            index=index_key(self.pointer.project_id if self.pointer else 0, plan.view.storage_id),
         )
 
     def _codec(self, view: StoredViewNode) -> RowCodec:

@@ -256,11 +256,16 @@ class OnlineStore(OnlineReader, SideRecords, Protocol):
     """Packed values by binary key; values carry their own stamp (``codec.value``)."""
 
     def write_if_newer(
-        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
+        self,
+        pairs: Sequence[tuple[bytes, bytes]],
+        *,
+        expire_at_ms: Sequence[int] | None = None,
+        are_new: bool = False,
     ) -> WriteCount:
         """Replace each value iff the new stamp is greater, atomically for each key. Replays do nothing.
 
-        ``expire_at_ms`` has one Unix time in milliseconds for each pair, 0 for none.
+        ``expire_at_ms`` has one Unix time in milliseconds for each pair, 0 for none. ``are_new`` says that hardly any
+        of the keys is thought to be there, which a store may make use of; the outcome is the same.
         """
         ...
 

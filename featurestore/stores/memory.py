@@ -40,7 +40,11 @@ class MemoryOnlineStore:
             return [self._get(key) for key in keys]
 
     def write_if_newer(
-        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
+        self,
+        pairs: Sequence[tuple[bytes, bytes]],
+        *,
+        expire_at_ms: Sequence[int] | None = None,
+        are_new: bool = False,
     ) -> WriteCount:
         """Replace each value iff the new one is greater by event, created and digest. Replays do nothing."""
         expiries = [0] * len(pairs) if expire_at_ms is None else expire_at_ms

@@ -13,7 +13,8 @@ from featurestore.serving.manifests import FixedManifests
 from featurestore.serving.response import OnlineResponse
 from featurestore.stores.redis.aio import AsyncRedisOnlineStore
 from featurestore.stores.redis.store import RedisOnlineStore
-from tests.support.serving import NOW, PROJECT, CountingStore, World, flags, scores, user_data
+from tests.support.counting_store import CountingStore
+from tests.support.serving import NOW, PROJECT, World, flags, scores, user_data
 from tests.support.topologies import Address, running_topology
 
 pytestmark = pytest.mark.redis

@@ -63,6 +63,18 @@ def test_replays_do_nothing(store: OnlineStore) -> None:
     assert store.write_if_newer([]) == WriteCount()
 
 
+def test_keys_that_are_thought_new_and_are_not(store: OnlineStore) -> None:
+    keys = new_keys(300)
+    later = int(datetime.now(UTC).timestamp() * 1000) + 3_600_000
+    store.write_if_newer([(keys[7], value(9)), (keys[200], value(1))])
+    expiries = [later if number >= 250 else 0 for number in range(300)]
+    count = store.write_if_newer([(key, value(5)) for key in keys], expire_at_ms=expiries, are_new=True)
+    assert (count.written, count.ignored) == (299, 1)
+    assert store.read(keys) == [value(9 if number == 7 else 5) for number in range(300)]
+    again = store.write_if_newer([(key, value(5)) for key in keys], are_new=True)
+    assert (again.written, again.ignored) == (0, 300)
+
+
 VALUES = st.builds(value, st.integers(-3, 3), st.integers(-1, 1), st.floats(0, 2).map(round)) | st.builds(
     tombstone, st.integers(-3, 3), st.integers(-1, 1)
 )
@@ -90,11 +102,15 @@ WRITES = st.lists(st.lists(st.tuples(st.integers(0, 2), VALUES), min_size=1, max
 def test_writers_that_come_between_each_other_leave_the_greatest(
     store: OnlineStore, calls: list[list[tuple[int, bytes]]], random: object
 ) -> None:
-    """Each call is one writer's; every one is made twice, as after a lost answer, in a random order of all."""
+    """Each call is one writer's; every one is made twice, as after a lost answer, in a random order of all.
+
+    Some writers think that none of the keys is there.
+    """
     keys = new_keys(3)
     held: dict[int, bytes] = {}
     for call in sorted(calls * 2, key=lambda _: random.random()):  # type: ignore[attr-defined]
-        count = store.write_if_newer([(keys[place], written) for place, written in call])
+        are_new = random.random() < 0.5  # type: ignore[attr-defined]
+        count = store.write_if_newer([(keys[place], written) for place, written in call], are_new=are_new)
         wins = 0
         for place, written in call:
             if is_newer(written, held.get(place)):

@@ -21,9 +21,10 @@ from featurestore.spec.dtypes import Int64
 from featurestore.stores.base import OnlineStore
 from featurestore.stores.memory import MemoryOnlineStore
 from featurestore.stores.redis.store import RedisOnlineStore
+from tests.support.counting_store import CountingStore
 from tests.support.nodes import manifest_of, plain_view
 from tests.support.online import running_redis
-from tests.support.serving import CountingStore, field
+from tests.support.serving import field
 
 OLD = plain_view(name="seen", features=(field("a", Int64),), version=1, storage_id=1)
 NEW = plain_view(name="seen", features=(field("a", Int64), field("b", Int64)), version=2, storage_id=2)

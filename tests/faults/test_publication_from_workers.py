@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from featurestore.runtime.pairs import PAIRS_DDL
 from featurestore.runtime.senders import SendPlan, SparkPairs
 from featurestore.stores.online import OnlineAddress
 from featurestore.stores.redis.slots import slot_of
@@ -28,12 +27,15 @@ COUNT = 20_000
 
 
 def pairs_frame(spark: SparkSession, keys: list[bytes]) -> DataFrame:
-    return spark.createDataFrame([(key, value(1), 0, False) for key in keys], PAIRS_DDL).repartition(4).cache()
+    rows = [(key, value(1), 0, False) for key in keys]
+    return spark.createDataFrame(rows, "key binary, value binary, expire_at_ms bigint, is_expired boolean").repartition(
+        4
+    )
 
 
 def publish(address: OnlineAddress, frame: DataFrame, disturb: Callable[[], object]) -> tuple[int, int]:
     """Send while something happens, then compare and send until all is there; give rows sent first and rows lost."""
-    pairs = SparkPairs(address, frame, SendPlan(fields=KEYS.fields, rate_key=b"rate"))
+    pairs = SparkPairs(address, frame, SendPlan(fields=KEYS.fields, rate_key=b"rate"), encode=lambda batch: batch)
     thread = threading.Thread(target=lambda: (time.sleep(0.3), disturb()))
     thread.start()
     sent = pairs.send().sent

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from featurestore import FeatureStore
+from featurestore import FeatureStore, Field, Model, PredictionView
 from featurestore.codec.keys import marker_key
 from featurestore.codec.pointer import Marker
 from featurestore.errors import FeatureNotFound, StateError
 from featurestore.runtime.pointer import read_pointer
+from featurestore.types import Float64
 from tests.support.pushed import DAY, START, make_definitions, open_pushed, publish_as_done
 
 pytestmark = pytest.mark.redis
@@ -154,6 +155,29 @@ def test_a_view_that_is_taken_out_is_freed_alone(url: str, store: FeatureStore, 
     assert plan(store) == "pro"
     store.apply(definitions)
     assert store.get_online_features(["session:page"], [{"user_id": 1}])["page"] == [None]
+
+
+def test_predictions_that_lookups_made_are_freed_with_their_view(url: str, store: FeatureStore, tmp_path: Path) -> None:
+    model = "class Constant:\n    def predict(self, inputs):\n        return {'score': [0.5] * len(inputs['plan'])}\n"
+    (tmp_path / "constant_model.py").write_text(model, encoding="utf-8")
+    user, account, *_ = definitions = make_definitions(tmp_path)
+    live = PredictionView(
+        name="live",
+        entities=[user],
+        features=account[["plan"]],
+        model=Model(name="constant", version="1", load="constant_model:Constant"),
+        outputs=[Field(name="score", dtype=Float64)],
+    )
+    store.apply([*definitions, live])
+    push(store, "pro")
+    push(store, "max", user=2)
+    before = all_keys(url)
+    for _ in range(2):
+        assert store.get_online_features(["live:score"], {"user_id": [1, 2]})["score"] == [0.5, 0.5]
+    assert len(all_keys(url) - before) == 3  # the predictions, and their index
+    store.apply(definitions)
+    assert [(found.view, found.freed) for found in store.gc(dry_run=False)] == [("live", 2)]
+    assert all_keys(url) - before == set()
 
 
 def test_projects_and_views_whose_names_begin_alike_never_touch_each_other(

@@ -20,7 +20,8 @@ from featurestore.serving.inference_options import InferenceOptions
 from featurestore.serving.manifests import FixedManifests
 from featurestore.serving.response import OnlineResponse
 from featurestore.stores.redis.store import RedisOnlineStore
-from tests.support.serving import PROJECT, CountingStore, World, scores, user_data
+from tests.support.counting_store import CountingStore
+from tests.support.serving import PROJECT, World, scores, user_data
 
 __all__ = ["SCORE", "USERS", "calls_of", "load", "look_once", "make_world", "noted_scores", "open_client"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from featurestore.codec.arrow import arrow_schema
 from featurestore.codec.digest import inputs_digest
 from featurestore.codec.keys import KeyCodec, pointer_key
 from featurestore.codec.pointer import Pointer, ViewPointer
+from featurestore.codec.restated import restate
 from featurestore.codec.value import RowCodec
 from featurestore.intervals import to_micros
 from featurestore.ir.columns import stored_features
@@ -33,16 +34,13 @@ from featurestore.serving.client import OnlineClient
 from featurestore.serving.manifests import FixedManifests
 from featurestore.spec.aggregation import AggregationFunction
 from featurestore.spec.dtypes import Array, Bool, Float64, Int64, String, Timestamp
-from featurestore.stores.base import OnlineStore, WriteCount
 from featurestore.stores.memory import MemoryOnlineStore
-from featurestore.stores.row_locks import Claims, RowClaim, RowLocks, RowResult
+from tests.support.counting_store import CountingStore
 from tests.support.nodes import aggregate_view, manifest_of, plain_view, prediction_view
 
 __all__ = [
     "NOW",
     "Clock",
-    "CountingLocks",
-    "CountingStore",
     "World",
     "field",
     "flags",
@@ -139,87 +137,6 @@ class Clock:
         return self.now
 
 
-class CountingStore:
-    """Counts the round trips to another store."""
-
-    def __init__(self, inner: OnlineStore) -> None:
-        self._inner = inner
-        self.reads: list[int] = []
-        self.claims = 0
-        self.writes = 0
-
-    def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
-        self.reads.append(len(keys))
-        return self._inner.read(keys, deadline=deadline)
-
-    def write_if_newer(
-        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
-    ) -> WriteCount:
-        self.writes += 1
-        return self._inner.write_if_newer(pairs, expire_at_ms=expire_at_ms)
-
-    def put_record(self, key: bytes, value: bytes) -> None:
-        self._inner.put_record(key, value)
-
-    def replace_record(self, key: bytes, expected: bytes | None, value: bytes) -> bool:
-        return self._inner.replace_record(key, expected, value)
-
-    def delete(self, keys: Sequence[bytes]) -> int:
-        return self._inner.delete(keys)
-
-    def row_locks(self) -> CountingLocks:
-        return CountingLocks(self, self._inner.row_locks())
-
-    def add_members(self, key: bytes, members: Sequence[bytes]) -> None:
-        self._inner.add_members(key, members)
-
-    def members(self, key: bytes) -> Iterator[list[bytes]]:
-        return self._inner.members(key)
-
-    def append_entries(self, key: bytes, entries: Sequence[bytes], *, keep: int) -> None:
-        self._inner.append_entries(key, entries, keep=keep)
-
-    def entries(self, key: bytes, *, last: int) -> list[bytes]:
-        return self._inner.entries(key, last=last)
-
-    def reserve(self, key: bytes, amount: int, *, per_second: int) -> float:
-        return self._inner.reserve(key, amount, per_second=per_second)
-
-    def extend_expiry(self, keys: Sequence[bytes], expire_at_ms: Sequence[int]) -> None:
-        self._inner.extend_expiry(keys, expire_at_ms)
-
-    def scan(self, pattern: bytes, *, lot: int) -> Iterator[list[bytes]]:
-        return self._inner.scan(pattern, lot=lot)
-
-    def time_micros(self) -> int:
-        return self._inner.time_micros()
-
-    def project_id(self, name: str) -> int:
-        return self._inner.project_id(name)
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class CountingLocks:
-    """Counts write-backs as writes of the store."""
-
-    def __init__(self, store: CountingStore, inner: RowLocks) -> None:
-        self.store = store
-        self._inner = inner
-
-    def claim(self, rows: Sequence[RowClaim], token: bytes, *, seconds: float, deadline: float | None = None) -> Claims:
-        self.store.claims += 1
-        return self._inner.claim(rows, token, seconds=seconds, deadline=deadline)
-
-    def renew(self, keys: Sequence[bytes], token: bytes, *, seconds: float) -> int:
-        return self._inner.renew(keys, token, seconds=seconds)
-
-    def settle(self, results: Sequence[RowResult], token: bytes, *, cooldown: float = 0) -> WriteCount:
-        self.store.writes += 1
-        return self._inner.settle(results, token, cooldown=cooldown)
-
-
 class World:
     """Views, their stored rows and a client; every view is published and covered until NOW unless told otherwise."""
 
@@ -266,8 +183,9 @@ class World:
         created: datetime | None = None,
         holds: bool | None = None,
         deleted: bool = False,
+        stands_under: datetime | None = None,
     ) -> None:
-        """Store one row; an aggregate's holds unless told otherwise."""
+        """Store one row; an aggregate's holds unless told otherwise. It may stand under a later stamp than its own."""
         fields = stored_features(view)
         is_aggregate = isinstance(view, ViewNode) and view.is_aggregate
         table = pa.table({f.name: [values.get(f.name)] for f in fields}, schema=arrow_schema(fields))
@@ -281,7 +199,8 @@ class World:
         codec = KeyCodec(project_id=1, storage_id=view.storage_id, fields=view.join_keys)
         [key] = codec.encode({view.join_keys[0].name: [user_id]})
         assert key is not None
-        self.rows.append((key, blobs[0]))
+        blob = blobs[0] if stands_under is None else restate(blobs[0], to_micros(stands_under), to_micros(stands_under))
+        self.rows.append((key, blob))
         self.store.write_if_newer(self.rows[-1:])
 
     def predict(

@@ -77,15 +77,38 @@ class Reading:
 
 
 class Writing:
-    """One round of compare-and-set writes."""
+    """One round of compare-and-set writes; with ``are_new`` keys are set where none of a group is there."""
 
     def __init__(
-        self, pairs: Sequence[tuple[bytes, bytes]], expiries: Sequence[int], groups: Sequence[tuple[int, list[int]]]
+        self,
+        pairs: Sequence[tuple[bytes, bytes]],
+        expiries: Sequence[int],
+        groups: Sequence[tuple[int, list[int]]],
+        *,
+        are_new: bool,
     ) -> None:
         self._pairs = pairs
         self._expiries = expiries
         self._groups = groups
-        self.requests = [self._request(slot, places) for slot, places in groups]
+        self._creating = [are_new and self._may_create(places) for _, places in groups]
+        self.requests = [
+            self._create(slot, places) if creates else self._request(slot, places)
+            for creates, (slot, places) in zip(self._creating, groups, strict=True)
+        ]
+
+    def refused(self) -> list[Request]:
+        """Give the script's request for each group of which some key was there; ``written`` counts them then."""
+        anew: list[Request] = []
+        for number, (slot, places) in enumerate(self._groups):
+            if not self._creating[number]:
+                continue
+            reply = self.requests[number].reply
+            if reply == 1:
+                self.requests[number].reply = len(places)
+            elif reply == 0:
+                self.requests[number] = self._request(slot, places)
+                anew.append(self.requests[number])
+        return anew
 
     def divide(self) -> list[Request]:
         """Give a request for each pair of those that could not be written together; ``written`` counts them then."""
@@ -102,6 +125,15 @@ class Writing:
     def written(self) -> int:
         return sum(request.reply for request in self.requests)
 
+    def _may_create(self, places: Sequence[int]) -> bool:
+        """MSETNX sets no expiry, and of a key that comes twice whichever value is the last."""
+        if self._expiries and any(self._expiries[place] for place in places):
+            return False
+        return len({self._pairs[place][0] for place in places}) == len(places)
+
+    def _create(self, slot: int, places: Sequence[int]) -> Request:
+        return Request(("MSETNX", *(part for place in places for part in self._pairs[place])), slot)
+
     def _request(self, slot: int, places: Sequence[int]) -> Request:
         keys = [self._pairs[place][0] for place in places]
         values: list[Any] = [self._pairs[place][1] for place in places]
@@ -110,7 +142,11 @@ class Writing:
 
 
 def write_rounds(
-    pairs: Sequence[tuple[bytes, bytes]], expire_at_ms: Sequence[int] | None, *, by_slot: bool
+    pairs: Sequence[tuple[bytes, bytes]],
+    expire_at_ms: Sequence[int] | None,
+    *,
+    by_slot: bool,
+    are_new: bool = False,
 ) -> Iterator[Writing]:
     """Cut pairs into scripts of few keys, and those into round trips bounded by keys and bytes."""
     if expire_at_ms is not None and len(expire_at_ms) != len(pairs):
@@ -121,7 +157,7 @@ def write_rounds(
     groups = group_places([key for key, _ in pairs], limit=KEYS_PER_SCRIPT, by_slot=by_slot)
     sizes = [sum(len(pairs[place][1]) for place in places) for _, places in groups]
     for first, last in _rounds([len(places) for _, places in groups], sizes):
-        yield Writing(pairs, expiries, groups[first:last])
+        yield Writing(pairs, expiries, groups[first:last], are_new=are_new)
 
 
 def script_rounds(script: Script, groups: Sequence[Group]) -> Iterator[list[Request]]:

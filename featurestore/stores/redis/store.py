@@ -90,18 +90,25 @@ class RedisOnlineStore:
         return reading.values()
 
     def write_if_newer(
-        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None
+        self,
+        pairs: Sequence[tuple[bytes, bytes]],
+        *,
+        expire_at_ms: Sequence[int] | None = None,
+        are_new: bool = False,
     ) -> WriteCount:
         """Replace each value iff the new one is greater by event, created and digest. Replays do nothing.
 
         Atomic for each key, not for the call: after an error some pairs may be written, and the same call may be made
         again. ``expire_at_ms`` has a Unix time for each pair, 0 for none. A pair that was written by an attempt whose
-        answer was lost counts as ignored.
+        answer was lost counts as ignored. With ``are_new`` MSETNX is tried first, at two fifths of the script's cost;
+        it writes none of its keys where one is there.
         """
         written = 0
-        for writing in write_rounds(pairs, expire_at_ms, by_slot=self._by_slot):
+        for writing in write_rounds(pairs, expire_at_ms, by_slot=self._by_slot, are_new=are_new):
             expires = time.monotonic() + self._write_deadline
             self._perform(writing.requests, expires, keeps=TRY_AGAIN)
+            if refused := writing.refused():
+                self._perform(refused, expires, keeps=TRY_AGAIN)
             if divided := writing.divide():
                 self._perform(divided, expires)
             written += writing.written()

@@ -18,8 +18,9 @@ from featurestore.runtime.pairs import PairEncoder, pairs_of
 from featurestore.runtime.reconcile import reconcile, reconcile_sample, without_keys
 from featurestore.runtime.senders import LocalPairs, SendPlan, send_pairs
 from featurestore.stores.memory import MemoryOnlineStore
+from tests.support.counting_store import CountingStore
 from tests.support.nodes import aggregate_view, plain_view
-from tests.support.serving import NOW, Clock, CountingStore
+from tests.support.serving import NOW, Clock
 
 DAY = timedelta(days=1)
 VIEW = plain_view(version=2, storage_id=7)

@@ -28,8 +28,9 @@ from featurestore.serving.manifests import FixedManifests
 from featurestore.serving.response import OnlineResponse
 from featurestore.stores.redis.aio import AsyncRedisOnlineStore
 from featurestore.stores.redis.store import RedisOnlineStore
+from tests.support.counting_store import CountingStore
 from tests.support.online import running_redis
-from tests.support.serving import NOW, PROJECT, CountingStore, World, flags, recency, ref, scores, user_data
+from tests.support.serving import NOW, PROJECT, World, flags, recency, ref, scores, user_data
 from tests.support.serving_functions import CALLS
 
 SCORE = "model_predictions:score"

@@ -10,7 +10,8 @@ from featurestore.serving.aio import AsyncOnlineClient
 from featurestore.serving.manifests import FixedManifests
 from featurestore.serving.served_files import ServedFiles
 from featurestore.serving.served_log import ServedLog
-from tests.support.serving import NOW, PROJECT, CountingStore, World, scores, user_data
+from tests.support.counting_store import CountingStore
+from tests.support.serving import NOW, PROJECT, World, scores, user_data
 from tests.support.switchable import SwitchableModel
 from tests.unit.serving.test_served_log import landed
 

@@ -20,7 +20,8 @@ from featurestore.serving.client import OnlineClient
 from featurestore.serving.code import AppliedCode
 from featurestore.spec.dtypes import Int64
 from featurestore.stores.memory import MemoryOnlineStore
-from tests.support.serving import PROJECT, Clock, CountingStore, World, field, flags, recency, ref, scores
+from tests.support.counting_store import CountingStore
+from tests.support.serving import PROJECT, Clock, World, field, flags, recency, ref, scores
 
 PACKAGE = "shop_code"
 FEATURES = f"""

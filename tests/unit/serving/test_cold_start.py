@@ -13,8 +13,9 @@ import pytest
 from featurestore.codec.keys import manifest_key
 from featurestore.ir.serialize import manifest_to_json
 from featurestore.stores.redis.store import RedisOnlineStore
+from tests.support.counting_store import CountingStore
 from tests.support.online import running_redis
-from tests.support.serving import PROJECT, CountingStore, World, flags, scores, user_data
+from tests.support.serving import PROJECT, World, flags, scores, user_data
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """

@@ -180,6 +180,24 @@ def test_a_publication_that_lands_during_inference_stays_where_its_inputs_are_ne
     assert (after["score"], statuses(after)) == ([7.5], ["CACHED"])
 
 
+def test_a_prediction_from_inputs_that_went_back_in_time_is_kept() -> None:
+    """A repair withdraws the newest features: what the model says of those before stands, again and again."""
+    shop = Shop()
+    shop.put(shop.features, 1, {"click_through_rate": 0.7}, event=NOW)
+    assert (shop.ask(1)["score"], shop.ask(1)["score"], len(shop.model.calls)) == ([7.0], [7.0], 1)
+    for number, (value, event) in enumerate([(0.3, NOW - 2 * HOUR), (0.4, NOW - 3 * HOUR), (0.5, NOW - HOUR)], 1):
+        under = NOW + number * timedelta(microseconds=1)
+        shop.put(shop.features, 1, {"click_through_rate": value}, event=event, stands_under=under)
+        shop.clock.now = NOW + number * timedelta(seconds=1)
+        answer, again = shop.ask(1), shop.ask(1)
+        assert (answer["score"], statuses(answer)) == ([value * 10], ["LIVE"])
+        assert (again["score"], statuses(again)) == ([value * 10], ["CACHED"])
+        assert again.event_timestamps["score"] == [event]
+        assert len(shop.model.calls) == 1 + number
+    shop.put(shop.features, 1, {"click_through_rate": 0.9}, event=NOW + timedelta(microseconds=9))
+    assert (shop.ask(1)["score"], statuses(shop.ask(1))) == ([9.0], ["CACHED"])
+
+
 def test_a_caller_that_read_newer_features_does_not_take_an_answer_made_from_older_ones(
     pool: ThreadPoolExecutor,
 ) -> None:

@@ -16,7 +16,8 @@ from featurestore.intervals import to_micros
 from featurestore.ir.serialize import manifest_to_json
 from featurestore.serving.client import OnlineClient
 from featurestore.stores.memory import MemoryOnlineStore
-from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, user_data
+from tests.support.counting_store import CountingStore
+from tests.support.serving import NOW, PROJECT, Clock, World, flags, user_data
 
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)

@@ -16,7 +16,8 @@ from featurestore.serving.aio import AsyncOnlineClient
 from featurestore.serving.manifests import FixedManifests
 from featurestore.stores.memory import MemoryOnlineStore
 from featurestore.stores.memory_aio import AsyncMemoryOnlineStore
-from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, user_data
+from tests.support.counting_store import CountingStore
+from tests.support.serving import NOW, PROJECT, Clock, World, flags, user_data
 
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)

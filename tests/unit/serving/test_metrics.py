@@ -25,7 +25,8 @@ from featurestore.settings import parse_settings
 from featurestore.stores.memory import MemoryOnlineStore
 from featurestore.stores.memory_aio import AsyncMemoryOnlineStore
 from featurestore.stores.redis.store import RedisOnlineStore
-from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, scores, user_data
+from tests.support.counting_store import CountingStore
+from tests.support.serving import NOW, PROJECT, Clock, World, flags, scores, user_data
 
 Attributes = frozenset[tuple[str, Any]]
 

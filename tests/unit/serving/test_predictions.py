@@ -14,7 +14,8 @@ from featurestore.intervals import to_micros
 from featurestore.ir.nodes import CodeRef, ModelNode, PredictionViewNode
 from featurestore.spec.dtypes import Int64
 from featurestore.stores.memory import MemoryOnlineStore
-from tests.support.serving import NOW, Clock, CountingLocks, CountingStore, World, field, ref, scores, user_data
+from tests.support.counting_store import CountingLocks, CountingStore
+from tests.support.serving import NOW, Clock, World, field, ref, scores, user_data
 from tests.support.serving_functions import CALLS
 
 SCORE = "model_predictions:score"

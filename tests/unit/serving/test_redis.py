@@ -11,7 +11,8 @@ from featurestore.errors import OnlineStoreUnavailable
 from featurestore.serving.client import OnlineClient
 from featurestore.serving.manifests import FixedManifests
 from featurestore.stores.redis.store import RedisOnlineStore
-from tests.support.serving import NOW, PROJECT, Clock, CountingStore, World, flags, scores, user_data
+from tests.support.counting_store import CountingStore
+from tests.support.serving import NOW, PROJECT, Clock, World, flags, scores, user_data
 
 if TYPE_CHECKING:
     from featurestore.embedded.redis_server import RedisServer
