@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +23,7 @@ class VersionRef:
     storage_id: int
     covered_until_us: int | None = None
     covered_from_us: int | None = None
+    earlier_us: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class ViewPointer:
 
     ``covered_until_us`` is up to when rows that hold are known to hold; None for a view without schedule. It ends the
     covered stretch that begins at ``covered_from_us`` (None: from the first row on): a row of an earlier stretch does
-    not hold across the hole.
+    not hold across the hole. ``earlier_us`` has the (start, end) of those stretches, as far back as it matters: their
+    rows hold until their end.
     ``pending_since_us``, on a prediction view: since when changed inputs are published whose scoring is not yet.
     ``building`` gets writes but no reads yet; ``warm`` versions may be rolled back to. ``held_back`` is the storage id
     of a version that was rolled back from: its publications do not make it served again.
@@ -41,6 +43,7 @@ class ViewPointer:
     storage_id: int
     covered_until_us: int | None = None
     covered_from_us: int | None = None
+    earlier_us: tuple[tuple[int, int], ...] = ()
     building: VersionRef | None = None
     warm: tuple[VersionRef, ...] = ()
     pending_since_us: int | None = None
@@ -54,6 +57,7 @@ class ViewPointer:
             storage_id=self.storage_id,
             covered_until_us=self.covered_until_us,
             covered_from_us=self.covered_from_us,
+            earlier_us=self.earlier_us,
         )
 
     def live(self) -> tuple[VersionRef, ...]:
@@ -136,6 +140,8 @@ def _view_to_json(view: ViewPointer) -> dict[str, Any]:
         content["covered"] = view.covered_until_us
     if view.covered_from_us is not None:
         content["covered_from"] = view.covered_from_us
+    if view.earlier_us:
+        content["earlier"] = view.earlier_us
     if view.building is not None:
         content["building"] = [view.building.version, view.building.storage_id]
     if view.pending_since_us is not None:
@@ -154,6 +160,7 @@ def _view_from_json(content: Mapping[str, Any]) -> ViewPointer:
         storage_id=content["storage_id"],
         covered_until_us=content.get("covered"),
         covered_from_us=content.get("covered_from"),
+        earlier_us=_pairs(content.get("earlier", ())),
         building=None if building is None else _ref(building),
         warm=tuple(_ref(pair) for pair in content.get("warm", ())),
         pending_since_us=content.get("pending"),
@@ -162,13 +169,24 @@ def _view_from_json(content: Mapping[str, Any]) -> ViewPointer:
 
 
 def _ref(parts: list[Any]) -> VersionRef:
-    until, start = (*parts[2:], None, None)[:2]
-    return VersionRef(version=parts[0], storage_id=parts[1], covered_until_us=until, covered_from_us=start)
+    until, start, earlier = (parts[2:] + [None, None, ()][len(parts) - 2 :])[:3]
+    return VersionRef(
+        version=parts[0],
+        storage_id=parts[1],
+        covered_until_us=until,
+        covered_from_us=start,
+        earlier_us=_pairs(earlier),
+    )
 
 
-def _ref_to_json(ref: VersionRef) -> list[int | None]:
+def _ref_to_json(ref: VersionRef) -> list[Any]:
     covered = [ref.covered_until_us, ref.covered_from_us]
-    return [ref.version, ref.storage_id, *(covered if covered != [None, None] else [])]
+    earlier = [ref.earlier_us] if ref.earlier_us else []
+    return [ref.version, ref.storage_id, *(covered if covered != [None, None] else []), *earlier]
+
+
+def _pairs(stretches: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((start, end) for start, end in stretches)
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:

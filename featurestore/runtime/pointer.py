@@ -8,7 +8,7 @@ from dataclasses import replace
 from featurestore.codec.keys import manifest_key, nodes_key, pointer_key
 from featurestore.codec.pointer import Pointer, VersionRef, ViewPointer
 from featurestore.errors import OnlineStoreUnavailable
-from featurestore.intervals import Interval, to_micros
+from featurestore.intervals import Coverage, to_micros
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.ir.older import older_from_json, older_to_json
@@ -66,21 +66,20 @@ def _keep_older_nodes(context: RuntimeContext, project: str, pointer: Pointer | 
     context.online.put_record(nodes_key(project), older_to_json(kept).encode())
 
 
-def point_to(context: RuntimeContext, view: StoredViewNode, covered: Interval | None) -> None:
-    """Say in which stretch the view's published rows hold, and serve this version if it reaches as far as the old one.
+def point_to(context: RuntimeContext, view: StoredViewNode, coverage: Coverage) -> None:
+    """Say in which stretches the view's published rows hold, and serve this version if it reaches as far as the old.
 
-    ``covered`` is the last covered stretch. For a prediction view it also ends the waiting for its scoring. A version
-    that was rolled back from stays warm, with its stretch moved on.
+    For a prediction view it also ends the waiting for its scoring. A version that was rolled back from stays warm, with
+    its stretches moved on.
     """
-    until = None if covered is None else to_micros(covered.end)
-    start = None if covered is None else to_micros(covered.start)
-    own = VersionRef(version=view.version, storage_id=view.storage_id, covered_until_us=until, covered_from_us=start)
+    own = _covered(view, coverage)
+    until = own.covered_until_us
     most = context.settings.publish.warm_versions
 
     def change(pointer: Pointer) -> Pointer:
         old = pointer.views.get(view.name)
         if old is not None and old.storage_id == view.storage_id:
-            return pointer.with_view(view.name, _reaching(context, view, old, until, start))
+            return pointer.with_view(view.name, _reaching(context, view, old, own))
         if pointer.generation > context.manifest.generation:
             return pointer  # definitions were applied meanwhile: this version is not to be served any more
         if old is None:
@@ -104,6 +103,7 @@ def serving(ref: VersionRef, old: ViewPointer | None, most_warm: int) -> ViewPoi
         storage_id=ref.storage_id,
         covered_until_us=ref.covered_until_us,
         covered_from_us=ref.covered_from_us,
+        earlier_us=ref.earlier_us,
         warm=warm[:most_warm],
     )
 
@@ -132,13 +132,31 @@ def open_for_scoring(context: RuntimeContext, view: StoredViewNode) -> None:
     update_pointer(context, change)
 
 
-def _reaching(
-    context: RuntimeContext, view: StoredViewNode, old: ViewPointer, until: int | None, start: int | None
-) -> ViewPointer:
+def _covered(view: StoredViewNode, coverage: Coverage) -> VersionRef:
+    """Give the last covered stretch, and those before it whose rows could still be answered with at its end."""
+    if not coverage:
+        return VersionRef(version=view.version, storage_id=view.storage_id)
+    *earlier, last = coverage
+    ttl = view.ttl if isinstance(view, ViewNode) and view.is_aggregate else None
+    return VersionRef(
+        version=view.version,
+        storage_id=view.storage_id,
+        covered_until_us=to_micros(last.end),
+        covered_from_us=to_micros(last.start),
+        earlier_us=tuple(
+            (to_micros(stretch.start), to_micros(stretch.end))
+            for stretch in earlier
+            if ttl and last.end - stretch.end <= ttl
+        ),
+    )
+
+
+def _reaching(context: RuntimeContext, view: StoredViewNode, old: ViewPointer, own: VersionRef) -> ViewPointer:
     """Move the served version's stretch forward; of two publishers the one that saw more counts, whoever ends last."""
+    until = own.covered_until_us
     if old.covered_until_us is not None and (until is None or until < old.covered_until_us):
         return old
-    moved = replace(old, covered_until_us=until, covered_from_us=start)
+    moved = replace(old, covered_until_us=until, covered_from_us=own.covered_from_us, earlier_us=own.earlier_us)
     if isinstance(view, PredictionViewNode) and not _awaits_scoring(context, view, moved):
         moved = replace(moved, pending_since_us=None)
     return moved

@@ -50,7 +50,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     """
     started = time.monotonic()
     # Coverage first: a step committed meanwhile must not be told as covered before its rows are sent.
-    covered = next(reversed(context.ledger.coverage(view.name, view.version).stretches), None)
+    coverage = context.ledger.coverage(view.name, view.version)
     latest = context.offline.latest_version(view)
     if latest is None or (isinstance(view, ViewNode) and not view.online):
         return PublicationResult()
@@ -64,14 +64,14 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
     extends = marker is not None and marker.is_outlived_by(encoder.life_ms)
     if marker is not None and (extends or marker.delta_version > latest):
         marker = None  # rows must live longer, or the table was made anew since
-    covered_until = None if covered is None else covered.end
+    covered_until = coverage.end
     goal = Marker(
         delta_version=latest,
         covered_until_us=None if covered_until is None else to_micros(covered_until),
         life_ms=encoder.life_ms,
     )
     if marker == goal:
-        point_to(context, view, covered)
+        point_to(context, view, coverage)
         if not _is_recorded(context, view, latest, covered_until):
             _record(context, view, latest, covered_until, PublicationResult())
         return PublicationResult()
@@ -92,7 +92,7 @@ def publish_view(context: RuntimeContext, view: StoredViewNode) -> PublicationRe
         others = LocalPairs(context.online, sample(context, encoder, after, sent), plan)
         result = replace(result, sampled=_check_sample(context, view, others, key))
     reach(FaultPoint.RECONCILED)
-    point_to(context, view, covered)
+    point_to(context, view, coverage)
     reach(FaultPoint.POINTED)
     context.online.replace_record(key, stored, goal.to_bytes())
     reach(FaultPoint.MARKED)

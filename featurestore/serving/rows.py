@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from featurestore.codec.pointer import VersionRef
 from featurestore.codec.value import DecodedColumn, DecodedRows, ListReader
 from featurestore.ir.nodes import StoredViewNode, ViewNode
 from featurestore.ondemand.arrays import Column
@@ -36,8 +37,8 @@ PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = range(4)
 class RowRules:
     """How a view's rows age; microseconds, None for no limit.
 
-    A row that holds does so until ``covered_until`` if it came after ``covered_from``; ``emptied_limit`` counts for
-    aggregate rows that do not hold.
+    A row that holds does so until ``covered_until`` if it came after ``covered_from``, until the end of its stretch if
+    it lies in one of the ``earlier`` ones; ``emptied_limit`` counts for aggregate rows that do not hold.
     """
 
     limit: int | None
@@ -46,23 +47,28 @@ class RowRules:
     is_aggregate: bool
     serves_expired: bool
     covered_from: int | None = None
+    earlier: tuple[tuple[int, int], ...] = ()
 
 
-def row_rules(view: StoredViewNode, covered_until_us: int | None, covered_from_us: int | None = None) -> RowRules:
-    """Read a view's rules; a ttl of None or 0 is no limit. Predictions age by their own rules (``predictions``)."""
+def row_rules(view: StoredViewNode, ref: VersionRef | None) -> RowRules:
+    """Read the rules of a view whose version the pointer has under ``ref``; a ttl of None or 0 is no limit.
+
+    Predictions age by their own rules (``predictions``).
+    """
+    covered = ref or VersionRef(version=0, storage_id=0)
     if not isinstance(view, ViewNode):
-        return RowRules(
-            limit=None, emptied_limit=None, covered_until=covered_until_us, is_aggregate=False, serves_expired=True
-        )
+        until = covered.covered_until_us
+        return RowRules(limit=None, emptied_limit=None, covered_until=until, is_aggregate=False, serves_expired=True)
     limit = None if not view.ttl else view.ttl // _MICROSECOND
     window = view.longest_window
     return RowRules(
         limit=limit,
         emptied_limit=limit if limit is not None or window is None else window // _MICROSECOND,
-        covered_until=covered_until_us if view.is_aggregate else None,
+        covered_until=covered.covered_until_us if view.is_aggregate else None,
         is_aggregate=view.is_aggregate,
         serves_expired=view.on_expired == "serve",
-        covered_from=covered_from_us if view.is_aggregate else None,
+        covered_from=covered.covered_from_us if view.is_aggregate else None,
+        earlier=covered.earlier_us if view.is_aggregate else (),
     )
 
 
@@ -92,15 +98,20 @@ class ViewRows:
     def age_us(self) -> np.ndarray[Any, Any]:
         """Microseconds since the value was last known to hold; meaningless where no row is present."""
         if self._ages is None:
-            until = self.decoded.event_us
-            covered = self._rules.covered_until
-            if covered is not None and self._rules.is_aggregate:
-                holds = self.decoded.holds
-                if self._rules.covered_from is not None:
-                    holds = holds & (until > self._rules.covered_from)
-                until = np.where(holds, np.maximum(until, covered), until)
-            self._ages = np.maximum(self._now - until, 0)
+            self._ages = np.maximum(self._now - self._known_until(), 0)
         return self._ages
+
+    def _known_until(self) -> np.ndarray[Any, Any]:
+        """Until when each row is known to hold: its own time, or the end of its covered stretch."""
+        rules, event = self._rules, self.decoded.event_us
+        if rules.covered_until is None or not rules.is_aggregate:
+            return event
+        end = np.maximum(event, rules.covered_until)
+        if rules.covered_from is not None:
+            end = np.where(event > rules.covered_from, end, event)
+        for start, stop in rules.earlier:
+            end = np.where((event > start) & (event <= stop), stop, end)
+        return np.where(self.decoded.holds, end, event)
 
     def usable(self) -> np.ndarray[Any, Any]:
         """Mark the rows whose values are given out."""

@@ -193,11 +193,7 @@ class Snapshot:
         return BoundRead(
             keys=keys,
             values=codec,
-            rules=row_rules(
-                view,
-                None if ref is None else ref.covered_until_us,
-                None if ref is None else ref.covered_from_us,
-            ),
+            rules=row_rules(view, ref),
             reader=codec.list_reader(features),
             columns=tuple(zip((field.name for field in fields), read.columns, strict=True)),
         )

@@ -21,7 +21,7 @@ from featurestore.codec.arrow import arrow_schema
 from featurestore.codec.keys import KeyCodec
 from featurestore.codec.value import RowCodec
 from featurestore.embedded.redis_server import RedisServer
-from featurestore.intervals import Interval, to_micros
+from featurestore.intervals import Coverage, Interval, to_micros
 from featurestore.ir.columns import stored_features
 from featurestore.ir.nodes import ViewNode
 from featurestore.runtime.pointer import point_to
@@ -67,7 +67,7 @@ class GuideProject:
                 table, event_us=event_us, created_us=event_us, holds=np.full(len(rows), node.is_aggregate)
             )
             context.online.write_if_newer([(key, value) for key, value in zip(keys, values, strict=True) if key])
-            point_to(context, node, Interval(node.start or FIRST_DAY, until))
+            point_to(context, node, Coverage.of([Interval(node.start or FIRST_DAY, until)]))
 
     def land_clicks(self, start: datetime, *, days: int) -> None:
         """Write the clicks of users 1 and 2: one a day, on even days with a click."""

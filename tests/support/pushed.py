@@ -20,7 +20,7 @@ from featurestore import (
     PredictionView,
     PushSource,
 )
-from featurestore.intervals import Interval
+from featurestore.intervals import Coverage, Interval
 from featurestore.runtime.pointer import point_to
 from featurestore.types import Float64, Int64, String
 
@@ -80,4 +80,4 @@ def open_pushed(
 
 def publish_as_done(store: FeatureStore, view: str, until: datetime) -> None:
     """Point readers at the applied version of a view as the end of its publication does."""
-    point_to(store.runtime, store.manifest.stored_view(view), Interval(START, until))
+    point_to(store.runtime, store.manifest.stored_view(view), Coverage.of([Interval(START, until)]))

@@ -32,6 +32,17 @@ def test_a_pointer_survives_its_bytes() -> None:
     )
 
 
+def test_earlier_stretches_survive_for_served_and_warm_versions() -> None:
+    stretches = ((-5, 0), (10, 20))
+    warm = (VersionRef(version=1, storage_id=4, covered_until_us=40, covered_from_us=30, earlier_us=stretches),)
+    view = ViewPointer(
+        version=2, storage_id=7, covered_until_us=90, covered_from_us=50, earlier_us=stretches[1:], warm=warm
+    )
+    pointer = POINTER.with_view("user_data", view)
+    assert Pointer.from_bytes(pointer.to_bytes()) == pointer
+    assert b'"earlier":[[10,20]]' in pointer.to_bytes() and b"[1,4,40,30,[[-5,0],[10,20]]]" in pointer.to_bytes()
+
+
 def test_equal_pointers_are_equal_bytes_in_any_order_of_views() -> None:
     other = ViewPointer(version=1, storage_id=8)
     forth = POINTER.with_view("a", other).with_view("b", VIEW)

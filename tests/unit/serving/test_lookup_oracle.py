@@ -47,6 +47,7 @@ class Case:
     on_expired: str
     covered_from: datetime | None
     covered_until: datetime | None
+    earlier: tuple[datetime, datetime] | None
     rows: dict[int, Row]
 
 
@@ -64,6 +65,7 @@ def cases(values: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Case]:
         on_expired=st.sampled_from(["null", "serve"]),
         covered_from=st.one_of(st.none(), INSTANTS),
         covered_until=st.one_of(st.none(), INSTANTS),
+        earlier=st.one_of(st.none(), st.tuples(INSTANTS, INSTANTS).map(sorted).map(tuple)),
         rows=rows_of(values),
     )
 
@@ -96,6 +98,8 @@ def expected(view: ViewNode, case: Case, user: int | None, feature: str) -> tupl
     known = row.event
     if holds and case.covered_until is not None and (case.covered_from is None or row.event > case.covered_from):
         known = max(known, case.covered_until)
+    if holds and case.covered_until is not None and case.earlier and case.earlier[0] < row.event <= case.earlier[1]:
+        known = case.earlier[1]
     age = NOW - known
     limit = case.ttl or None
     if limit is None and view.is_aggregate and not row.holds:
@@ -113,6 +117,7 @@ def stored(world: World, view: ViewNode, case: Case) -> None:
         view.name,
         covered_from_us=None if case.covered_from is None else to_micros(case.covered_from),
         covered_until_us=None if case.covered_until is None else to_micros(case.covered_until),
+        earlier_us=() if case.earlier is None else ((to_micros(case.earlier[0]), to_micros(case.earlier[1])),),
     )
 
 
