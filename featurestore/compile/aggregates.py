@@ -41,7 +41,7 @@ def output_dtype(function: AggregationFunction, column: DType | None) -> DType |
         case AggregationFunction.COUNT:
             return Int64
         case AggregationFunction.COUNT_DISTINCT:
-            return None if column is None or isinstance(column, Map) else Int64
+            return Int64 if _is_ordered(column) else None
         case AggregationFunction.APPROX_COUNT_DISTINCT:
             return None if column is None or isinstance(column, Map | Array) else Int64
         case AggregationFunction.SUM:
@@ -60,9 +60,9 @@ def output_dtype(function: AggregationFunction, column: DType | None) -> DType |
         case AggregationFunction.MIN | AggregationFunction.MAX:
             return column if column in _ORDERED or isinstance(column, Decimal) else None
         case AggregationFunction.FIRST | AggregationFunction.LAST:
-            return column
+            return column if _is_ordered(column) else None
         case AggregationFunction.FIRST_K | AggregationFunction.LAST_K | AggregationFunction.TOP_K:
-            return None if column is None else Array(column)
+            return Array(column) if column is not None and _is_ordered(column) else None
         case AggregationFunction.HISTOGRAM:
             return Map(String, Int64) if column in (*_INTEGERS, String, Bool, Date) else None
 
@@ -76,12 +76,24 @@ def accepted_types(function: AggregationFunction) -> str:
             return "number, string, bool, date and timestamp columns"
         case AggregationFunction.HISTOGRAM:
             return "string, integer, bool and date columns"
-        case AggregationFunction.COUNT_DISTINCT:
+        case (
+            AggregationFunction.COUNT_DISTINCT
+            | AggregationFunction.FIRST
+            | AggregationFunction.LAST
+            | AggregationFunction.FIRST_K
+            | AggregationFunction.LAST_K
+            | AggregationFunction.TOP_K
+        ):
             return "columns of any type but map"
         case AggregationFunction.APPROX_COUNT_DISTINCT:
             return "columns of any type but map and array"
         case _:
             return "number columns"
+
+
+def _is_ordered(column: DType | None) -> bool:
+    """Say whether values have an order, which breaks ties; a map has none, nor has an array of maps."""
+    return _is_ordered(column.element) if isinstance(column, Array) else not isinstance(column, Map | None)
 
 
 def is_lossless(found: DType, wanted: DType) -> bool:
