@@ -221,9 +221,10 @@ class FeatureStore(StoreParts):
         """Write rows (pandas, pyarrow, a dict of columns) to a view; each column goes to the view that owns it.
 
         Nothing is written unless every row is valid (SchemaMismatch names all kinds of problems), or with
-        ``on_invalid="dead_letter"`` the invalid rows are set aside.
+        ``on_invalid="dead_letter"`` the invalid rows are set aside. Without ``transform_on_write`` the features of
+        on-demand views with ``write_to_online_store=True`` are taken from ``df`` as they are, not computed.
         """
-        return self._writer.write(feature_view_name, df, on_invalid=on_invalid)
+        return self._writer.write(feature_view_name, df, on_invalid=on_invalid, transform=transform_on_write)
 
     def write_to_offline_store(
         self, feature_view_name: str, df: Any, *, on_invalid: OnInvalid = "raise"
@@ -242,18 +243,14 @@ class FeatureStore(StoreParts):
         on_invalid: OnInvalid = "raise",
     ) -> WriteResult:
         """Write a producer's rows to the views that a push source feeds; see ``write_to_online_store``."""
-        return self._writer.push(push_source_name, df, to=to, on_invalid=on_invalid, refresh=refresh_predictions)
+        transform, refresh = transform_on_write, refresh_predictions
+        return self._writer.push(
+            push_source_name, df, to=to, on_invalid=on_invalid, transform=transform, refresh=refresh
+        )
 
-    def write_rows(
-        self,
-        target: str,
-        df: Any,
-        to: PushMode = PushMode.ONLINE,
-        *,
-        on_invalid: OnInvalid = "raise",
-    ) -> WriteResult:
-        """Write rows to a push source, feature view or prediction view, whichever ``target`` names."""
-        return self._writer.write_rows(target, df, to=to, on_invalid=on_invalid)
+    def write_rows(self, target: str, df: Any, to: PushMode = PushMode.ONLINE, **options: Any) -> WriteResult:
+        """Write rows to a push source or a view, whichever ``target`` names; options as of the two methods above."""
+        return self._writer.write_rows(target, df, to=to, **options)
 
     def delete_online(
         self, feature_view_name: str, entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]

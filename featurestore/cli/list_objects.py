@@ -37,7 +37,16 @@ def _rows(manifest: Manifest, kind: str) -> list[dict[str, Any]]:
             for s in manifest.services.values()
         ]
     if kind == "on-demand-views":
-        return [{"name": v.name, "features": _fields(v.features)} for v in manifest.on_demand_views.values()]
+        return [
+            {
+                "name": view.name,
+                "features": _fields(view.features),
+                "written": "yes" if view.write_to_online_store else "no",
+                "keys": _fields(view.join_keys),
+                "version": view.version or None,
+            }
+            for view in manifest.on_demand_views.values()
+        ]
     chosen = manifest.views if kind == "views" else manifest.prediction_views
     return [
         {

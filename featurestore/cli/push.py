@@ -29,9 +29,17 @@ _MODES = {"online": PushMode.ONLINE, "offline": PushMode.OFFLINE, "both": PushMo
     show_default=True,
     help="Refuse the whole file, or set invalid rows aside.",
 )
+@click.option(
+    "--transform/--no-transform",
+    default=True,
+    show_default=True,
+    help="Compute on-demand features that are stored, or take the file's columns for them.",
+)
 @as_json
 @click.pass_context
-def command(ctx: click.Context, target: str, file: Path, to: str, on_invalid: str, json_output: bool) -> None:
+def command(
+    ctx: click.Context, target: str, file: Path, to: str, on_invalid: str, transform: bool, json_output: bool
+) -> None:
     """Write the rows of FILE (Parquet, CSV or JSON lines) to TARGET, a push source or a view.
 
     \b
@@ -40,7 +48,8 @@ def command(ctx: click.Context, target: str, file: Path, to: str, on_invalid: st
     """
     store = open_store(ctx)
     ensure_redis(store.settings)
-    result = store.write_rows(target, _read(file), to=_MODES[to], on_invalid=on_invalid)  # type: ignore[arg-type]
+    rows = _read(file)
+    result = store.write_rows(target, rows, to=_MODES[to], on_invalid=on_invalid, transform_on_write=transform)
     if json_output:
         print_json(result.to_dict())
         return

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUCKETS",
+    "Columns",
     "KeyCodec",
     "code_key",
     "codes_key",

@@ -116,8 +116,8 @@ def parts_of(definition: Definition) -> tuple[Definition, ...]:
             return _definitions([*items_of(entities), source, *items_of(sources)])
         case StreamFeatureView(entities=entities, source=source):
             return _definitions([*items_of(entities), source])
-        case OnDemandFeatureView(sources=sources):
-            return _definitions(items_of(sources))
+        case OnDemandFeatureView(entities=entities, sources=sources):
+            return _definitions([*items_of(entities), *items_of(sources)])
         case PredictionView(entities=entities, features=features, request=request, attach_to=attached):
             read = [] if features is None else features if isinstance(features, list | tuple) else [features]
             return _definitions([*items_of(entities), *read, request, attached])

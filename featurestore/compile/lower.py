@@ -20,6 +20,7 @@ from featurestore.compile.schemas import (
     inputs_of,
     join_keys_of,
 )
+from featurestore.compile.written_views import written_keys
 from featurestore.intervals import to_utc
 from featurestore.ir import nodes
 from featurestore.ir.fingerprint import fingerprint
@@ -142,6 +143,8 @@ class _Lowering:
             code=code_ref(self.repo, function_path(view.function)),
             mode=view.mode,  # type: ignore[arg-type]
             write_to_online_store=view.write_to_online_store,
+            join_keys=written_keys(view),
+            entities=tuple(entity.name for entity in view.entities),
             owner=view.owner,
             tags=_pairs(view.tags),
             description=view.description,

@@ -14,6 +14,7 @@ from featurestore.compile.validate_code import function_problems
 from featurestore.compile.validate_expectations import check_expectations
 from featurestore.compile.validate_features import check_features
 from featurestore.compile.validate_views import check_duration, check_schedule, check_selection
+from featurestore.compile.written_views import check_written_view
 from featurestore.intervals import show_duration
 from featurestore.ir.served import SERVED_COLUMNS
 from featurestore.spec.feature_view import OnDemandFeatureView
@@ -50,6 +51,7 @@ def check_on_demand_view(view: OnDemandFeatureView, schemas: Schemas, report: Re
     for message in function_problems(view.function, repo, "function"):
         report.add(view, message)
     check_features(view, [item.name for item in view.schema], report)
+    check_written_view(view, schemas, report)
 
 
 def check_prediction_view(view: PredictionView, schemas: Schemas, report: Report, repo: Path) -> None:

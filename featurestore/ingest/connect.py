@@ -8,6 +8,7 @@ from datetime import datetime
 from featurestore.ingest.refresh import Infer
 from featurestore.ingest.writer import OnlineWriter
 from featurestore.intervals import utc_now
+from featurestore.serving.code import AppliedCode
 from featurestore.settings import Settings
 from featurestore.stores.online import connect_online
 
@@ -25,4 +26,5 @@ def connect_writer(
         max_future_skew=settings.max_future_skew,
         offline_root=settings.offline_root,
         infer=infer,
+        code=AppliedCode(settings.project, settings.state_path / "code"),
     )

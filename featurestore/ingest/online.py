@@ -14,6 +14,7 @@ from featurestore.codec.keys import index_key
 from featurestore.codec.stamp import is_newer
 from featurestore.errors import StateError
 from featurestore.ingest.headers import OwnRows, accepted_inputs
+from featurestore.ingest.on_demand import OnDemandPairs
 from featurestore.ingest.rows import CheckedRows, RowChecker, encode_pairs, table_rows
 from featurestore.ingest.state import ProjectState, live_versions
 from featurestore.ir.columns import INPUTS_DIGEST, INPUTS_TIMESTAMP
@@ -55,10 +56,24 @@ class OnlineRows:
         """Give for each owner its rows as those of its table, less what a run adds; reads what predictions saw."""
         return [(rows.route.view, self._table(rows)) for rows in self._checked]
 
-    def write(self, tables: Sequence[tuple[StoredViewNode, pa.RecordBatch]]) -> dict[str, WriteCount]:
-        """Write each owner's rows to the version that is served; give the counts by view."""
-        pairs = [(node, self._encode(node, table, self._snapshot)) for node, table in tables]
-        return {node.name: self._send(self._snapshot, node, batch) for node, batch in pairs}
+    def pairs(
+        self, tables: Sequence[tuple[StoredViewNode, pa.RecordBatch]]
+    ) -> list[tuple[StoredViewNode, pa.RecordBatch]]:
+        """Encode each owner's rows for the version that is served."""
+        return [(node, self._encode(node, table, self._snapshot)) for node, table in tables]
+
+    def write(
+        self, pairs: Sequence[tuple[StoredViewNode, pa.RecordBatch]], on_demand: Sequence[OnDemandPairs] = ()
+    ) -> dict[str, WriteCount]:
+        """Write what ``pairs`` gave, then what was computed from it; give the counts by view.
+
+        A crash in between leaves on-demand rows that do not hold any more, which lookups see by their digest.
+        """
+        counts = {node.name: self._send(self._snapshot, node, batch) for node, batch in pairs}
+        for rows in on_demand:
+            written = self._put(self._snapshot, rows.view.storage_id, rows.pairs, rows.expire_at_ms)
+            counts[rows.view.name] = written + WriteCount(ignored=rows.ignored)
+        return counts
 
     def write_other_versions(self) -> dict[str, str]:
         """Write to all live versions beside the served one, also to those that come up while this goes on.
@@ -125,14 +140,18 @@ class OnlineRows:
         for (key, value), expiry in zip(pairs_of(batch), np.asarray(batch["expire_at_ms"]).tolist(), strict=True):
             if key not in newest or is_newer(value, newest[key][0]):
                 newest[key] = (value, expiry)
-        if not newest:
-            return WriteCount()
-        self._store.add_members(index_key(project_id_of(snapshot), node.storage_id), list(newest))
-        count = self._store.write_if_newer(
-            [(key, value) for key, (value, _) in newest.items()],
-            expire_at_ms=[expiry for _, expiry in newest.values()],
-        )
+        pairs = [(key, value) for key, (value, _) in newest.items()]
+        count = self._put(snapshot, node.storage_id, pairs, [expiry for _, expiry in newest.values()])
         return count + WriteCount(ignored=len(batch) - len(newest))
+
+    def _put(
+        self, snapshot: Snapshot, storage_id: int, pairs: Sequence[tuple[bytes, bytes]], expire_at_ms: Sequence[int]
+    ) -> WriteCount:
+        """Write rows by compare-and-set; their keys are indexed first, as no table has them."""
+        if not pairs:
+            return WriteCount()
+        self._store.add_members(index_key(project_id_of(snapshot), storage_id), [key for key, _ in pairs])
+        return self._store.write_if_newer(pairs, expire_at_ms=expire_at_ms)
 
 
 def project_id_of(snapshot: Snapshot) -> int:

@@ -13,7 +13,8 @@ import pyarrow as pa
 from featurestore.codec.keys import KeyCodec
 from featurestore.ingest.checks import Checks
 from featurestore.ingest.frames import Frame
-from featurestore.ingest.routing import Route
+from featurestore.ingest.on_demand_routes import OnDemandRoute
+from featurestore.ingest.routing import Route, TimeColumns
 from featurestore.ingest.values import check_keys, typed_column
 from featurestore.intervals import from_micros, show_duration, show_instant
 from featurestore.ir.columns import (
@@ -56,14 +57,13 @@ class RowChecker:
         self._accepted_us = accepted_us
         self._skew = max_future_skew
         self._typed: dict[tuple[str, FieldNode], pa.Array[Any]] = {}
+        self._known_times: dict[str | None, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
 
     def check(self, route: Route) -> CheckedRows:
         """Look at each row that the route takes: keys, times, values."""
         count = self.frame.count
         fields = key_fields(route.view)
-        # Ids are not known to matter here: any will do to see whether the parts make a key.
-        codec = KeyCodec(project_id=1, storage_id=1, fields=fields)
-        check_keys(codec, {field.name: self.frame.columns[field.name] for field in fields}, self.checks)
+        self._check_keys(fields)
         event_us, is_dated = self._times(route.times.event)
         created_us, _ = self._times(route.times.created)
         features = {field.name: field for field in route.view.features}
@@ -77,6 +77,18 @@ class RowChecker:
                 rows = np.flatnonzero(is_null & ~self.checks.invalid).tolist()
                 self.checks.add(route.columns[0][1], "null prediction", rows, "a prediction is null; leave the row out")
         return CheckedRows(route=route, event_us=event_us, created_us=created_us, is_dated=is_dated, kept=kept)
+
+    def check_on_demand(self, route: OnDemandRoute) -> None:
+        """Look at what an on-demand view takes of each row; the keys of a route beside it were looked at there."""
+        beside = () if route.beside is None else key_fields(route.beside.view)
+        self._check_keys(tuple(field for field in route.view.join_keys if field not in beside))
+        for field in route.columns:
+            self.column(field, field.name)
+        self.times(route.times)
+
+    def times(self, names: TimeColumns) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Give event and created time of each row in microseconds, accepted now where there is none."""
+        return self._times(names.event)[0], self._times(names.created)[0]
 
     def column(self, field: FieldNode, name: str) -> pa.Array[Any]:
         """Give a column of the frame in a field's type."""
@@ -101,8 +113,19 @@ class RowChecker:
         micros = found.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         return np.asarray(micros, np.int64), np.asarray(found.is_valid())
 
+    def _check_keys(self, fields: tuple[FieldNode, ...]) -> None:
+        if fields:
+            # Ids do not matter here: any will do to see whether the parts make a key.
+            codec = KeyCodec(project_id=1, storage_id=1, fields=fields)
+            check_keys(codec, {field.name: self.frame.columns[field.name] for field in fields}, self.checks)
+
     def _times(self, name: str | None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Give microseconds for each row, accepted now where there is none; rows from the future are problems."""
+        if name not in self._known_times:
+            self._known_times[name] = self._look_at_times(name)
+        return self._known_times[name]
+
+    def _look_at_times(self, name: str | None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         accepted = np.full(self.frame.count, self._accepted_us, np.int64)
         found = None if name is None else self.instants(name)
         if name is None or found is None:

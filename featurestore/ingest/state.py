@@ -10,7 +10,7 @@ from featurestore.serving.manifests import ManifestSource, StoredManifests
 from featurestore.serving.snapshot import Snapshot
 from featurestore.stores.base import OnlineReader
 
-__all__ = ["ProjectState", "live_versions", "served_version"]
+__all__ = ["ProjectState", "live_versions", "no_pointer", "served_version"]
 
 
 class ProjectState:
@@ -45,16 +45,20 @@ def served_version(snapshot: Snapshot, name: str) -> StoredViewNode:
     """Give the version of a view that readers take; FeatureNotFound where there is no such view online."""
     node, is_served = snapshot.current(name)
     if snapshot.pointer is None:
-        raise StateError(
-            f"project {snapshot.manifest.project!r} has no pointer record in the online store; "
-            "run `featurestore apply` against it",
-            project=snapshot.manifest.project,
-        )
+        raise no_pointer(snapshot.manifest.project)
     if not is_served:
         raise FeatureNotFound(
             f"view {name!r} is not served online; set online=True and run `featurestore apply`", view=name
         )
     return node
+
+
+def no_pointer(project: str) -> StateError:
+    """Make the error of a write to a store that no definitions were applied against."""
+    return StateError(
+        f"project {project!r} has no pointer record in the online store; run `featurestore apply` against it",
+        project=project,
+    )
 
 
 def live_versions(snapshot: Snapshot, name: str) -> list[StoredViewNode]:

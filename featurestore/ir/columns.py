@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurestore.ir.nodes import FieldNode, PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import FieldNode, OnDemandViewNode, OnlineViewNode, PredictionViewNode, StoredViewNode
 from featurestore.spec.dtypes import Int64, Timestamp
 
 __all__ = [
@@ -26,7 +26,8 @@ CREATED_TIMESTAMP = "created_timestamp"
 IS_DELETED = "is_deleted"
 COMPUTED_AT = "computed_at"
 INPUTS_DIGEST = "inputs_digest"
-"""Prediction views: 8 bytes over the headers of the input rows, as int64."""
+"""Prediction views: 8 bytes over the headers of the input rows, as int64. Written on-demand views: over the input rows
+themselves; null says that the row is a statement of its own (``ondemand.written``)."""
 INPUTS_TIMESTAMP = "inputs_timestamp"
 """Prediction views: the greatest event time of the input rows; the online stamp's first part."""
 
@@ -37,8 +38,13 @@ STAMP_CREATED = "stamp_created"
 RESERVED = frozenset({EVENT_TIMESTAMP, CREATED_TIMESTAMP, IS_DELETED, COMPUTED_AT, INPUTS_DIGEST, INPUTS_TIMESTAMP})
 
 
-def stored_features(view: StoredViewNode) -> tuple[FieldNode, ...]:
-    """The value columns of a view's table and online rows: its features, and a prediction's provenance."""
+def stored_features(view: OnlineViewNode) -> tuple[FieldNode, ...]:
+    """The value columns of a view's table and online rows: its features, and what they were made from.
+
+    That is a prediction's provenance, and of an on-demand view the request's values and the digest of the inputs.
+    """
+    if isinstance(view, OnDemandViewNode):
+        return (*view.features, *view.request, FieldNode(name=INPUTS_DIGEST, dtype=Int64))
     if isinstance(view, PredictionViewNode):
         return (
             *view.features,
@@ -48,7 +54,7 @@ def stored_features(view: StoredViewNode) -> tuple[FieldNode, ...]:
     return view.features
 
 
-def key_fields(view: StoredViewNode) -> tuple[FieldNode, ...]:
+def key_fields(view: OnlineViewNode) -> tuple[FieldNode, ...]:
     """The parts of a view's online key: join keys, and for a prediction the request fields that it depends on."""
     return view.join_keys + (view.request if isinstance(view, PredictionViewNode) else ())
 

@@ -74,7 +74,7 @@ DATA_FIELDS: Mapping[type, tuple[str, ...]] = {
     PeriodSchedule: ("period",),
     ViewNode: ("join_keys", "inputs", "transformation", "features", "schedule", "data_delay"),
     FeatureRef: ("view", "feature", "alias", "join_key_map"),
-    OnDemandViewNode: ("inputs", "request", "features", "code", "mode"),
+    OnDemandViewNode: ("inputs", "request", "features", "code", "mode", "join_keys"),
     ModelOutputNode: ("feature", "name", "column"),
     ModelFileNode: ("digest", "format", "method", "inputs", "outputs"),
     ModelServerNode: ("inputs", "outputs"),
@@ -82,8 +82,9 @@ DATA_FIELDS: Mapping[type, tuple[str, ...]] = {
     PredictionViewNode: ("join_keys", "inputs", "request", "model", "features", "where"),
 }
 """The fields that say which values a view has. A view's ``schedule`` counts only where values depend on the grid; a
-source's ``schema`` and ``field_mapping`` only for the columns that are read; names of sources and views stand for the
-sources and fingerprints that they name."""
+source's ``schema`` and ``field_mapping`` only for the columns that are read; an on-demand view's ``join_keys`` only
+where its ``entities`` are named, else its inputs say them; names of sources and views stand for the sources and
+fingerprints that they name."""
 
 OTHER_FIELDS: Mapping[type, tuple[str, ...]] = {
     FileSourceNode: ("name", "ready"),
@@ -95,7 +96,7 @@ OTHER_FIELDS: Mapping[type, tuple[str, ...]] = {
         *("name", "entities", "start", "ttl", "online", "late_data", "on_expired", "freshness", "expectations"),
         *("engine", "push_sources", *_TEXTS, *_STAMPS),
     ),
-    OnDemandViewNode: ("name", "write_to_online_store", *_TEXTS, "fingerprint"),
+    OnDemandViewNode: ("name", "write_to_online_store", "entities", *_TEXTS, *_STAMPS),
     ModelFileNode: ("path",),
     ModelServerNode: ("url", "timeout"),
     PredictionViewNode: (
@@ -210,7 +211,8 @@ def _source(name: str, view: ViewNode, manifest: Manifest) -> dict[str, Any]:
 
 
 def _reads(node: OnDemandViewNode | PredictionViewNode, manifest: Manifest) -> dict[str, Any]:
-    identity = _encode(node, skip=("inputs", "features", "where"))
+    skipped = () if isinstance(node, PredictionViewNode) or node.entities else ("join_keys",)
+    identity = _encode(node, skip=("inputs", "features", "where", *skipped))
     if isinstance(node, PredictionViewNode):
         if node.where is not None:
             identity["where"] = _layout_free(node.where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.ir.manifest import Manifest
-from featurestore.ir.nodes import FeatureRef, PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import FeatureRef, OnlineViewNode, PredictionViewNode
 
 __all__ = ["InputRow", "argument_names", "input_rows", "key_columns"]
 
@@ -27,7 +27,7 @@ def input_rows(manifest: Manifest, view: PredictionViewNode) -> tuple[InputRow, 
     return tuple(dict.fromkeys(InputRow(view=ref.view, join_key_map=ref.join_key_map) for ref in refs))
 
 
-def key_columns(view: StoredViewNode, join_key_map: tuple[tuple[str, str], ...] = ()) -> tuple[str, ...]:
+def key_columns(view: OnlineViewNode, join_key_map: tuple[tuple[str, str], ...] = ()) -> tuple[str, ...]:
     """Name the request or spine columns that carry the view's join keys, in the order of the keys."""
     renamed = dict(join_key_map)
     return tuple(renamed.get(field.name, field.name) for field in view.join_keys)

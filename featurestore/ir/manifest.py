@@ -10,6 +10,7 @@ from featurestore.ir.nodes import (
     EntityNode,
     FeatureRef,
     OnDemandViewNode,
+    OnlineViewNode,
     PermissionNode,
     PredictionViewNode,
     PushSourceNode,
@@ -64,6 +65,15 @@ class Manifest:
 
         for name in (*sorted(self.views), *sorted(self.prediction_views)):
             yield from visit(name)
+
+    def written_views(self) -> Iterator[OnDemandViewNode]:
+        """Give the on-demand views whose features are stored when their inputs are written, as applied."""
+        return (view for view in self.on_demand_views.values() if view.write_to_online_store and view.storage_id)
+
+    def online_views(self) -> Iterator[OnlineViewNode]:
+        """Give all views that ``apply`` gives versions and storage ids."""
+        yield from self.stored_views()
+        yield from (view for view in self.on_demand_views.values() if view.write_to_online_store)
 
     def is_push_fed(self, view: StoredViewNode) -> bool:
         """Say whether all rows of the view are pushed: there is no history that a step could compute them from."""

@@ -39,6 +39,7 @@ __all__ = [
     "ModelOutputNode",
     "ModelServerNode",
     "OnDemandViewNode",
+    "OnlineViewNode",
     "Passthrough",
     "PermissionNode",
     "PredictionViewNode",
@@ -189,7 +190,11 @@ class FeatureRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDemandViewNode:
-    """``inputs`` are stored features, ``request`` the values that come with the request."""
+    """``inputs`` are stored features, ``request`` the values that come with the request.
+
+    ``join_keys`` find its online row; there are none unless ``write_to_online_store``. ``entities`` are those that the
+    definition names; without any the keys are those of the inputs. Only what is written has a version and storage id.
+    """
 
     name: str
     inputs: tuple[FeatureRef, ...]
@@ -198,10 +203,14 @@ class OnDemandViewNode:
     code: CodeRef
     mode: Literal["numpy", "pandas", "python"]
     write_to_online_store: bool = False
+    join_keys: tuple[FieldNode, ...] = ()
+    entities: tuple[str, ...] = ()
     owner: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     description: str = ""
     fingerprint: str = ""
+    version: int = 0
+    storage_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +256,9 @@ class PredictionViewNode:
 
 StoredViewNode: TypeAlias = ViewNode | PredictionViewNode
 """What has a Delta table and online rows."""
+
+OnlineViewNode: TypeAlias = StoredViewNode | OnDemandViewNode
+"""What has online rows; an on-demand view only with ``write_to_online_store``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

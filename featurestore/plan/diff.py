@@ -12,6 +12,7 @@ from typing import Any
 from featurestore.intervals import show_duration
 from featurestore.ir.fingerprint import DATA_FIELDS
 from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import PredictionViewNode, ViewNode
 from featurestore.ir.serialize import KINDS, encode_node
 from featurestore.spec.dtypes import DType
 
@@ -133,4 +134,4 @@ def _root(path: str) -> str:
 
 
 def _holds_data(node: Any) -> bool:
-    return hasattr(node, "storage_id")
+    return isinstance(node, ViewNode | PredictionViewNode)

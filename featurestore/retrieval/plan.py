@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from featurestore.ir.nodes import FieldNode, OnDemandViewNode, PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import FieldNode, OnDemandViewNode, OnlineViewNode, PredictionViewNode, StoredViewNode
 from featurestore.spec.dtypes import DType
 
 __all__ = [
@@ -41,14 +41,24 @@ class ServedVersions(Protocol):
         """Give the version served before the manifest's, while its rows may still be read."""
         ...
 
+    def is_written(self, view: OnDemandViewNode) -> bool:
+        """Say whether rows of the on-demand view may be stored that outputs are to be taken from."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewRead:
     """One stored row per request row: ``columns`` name the request columns of the key, in key order."""
 
-    view: StoredViewNode
+    view: OnlineViewNode
     columns: tuple[str, ...]
     is_published: bool = True
+
+    @property
+    def table_view(self) -> StoredViewNode:
+        """The view, in a plan for tables: no on-demand view has one, so such a plan reads none."""
+        assert not isinstance(self.view, OnDemandViewNode)
+        return self.view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +129,11 @@ Argument: TypeAlias = StoredArgument | ComputedArgument | RequestArgument
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDemandCall:
+    """An on-demand function on its arguments; ``row`` is the read of what was written of its outputs, if any is."""
+
     view: OnDemandViewNode
     arguments: tuple[Argument, ...]
+    row: int | None = None
 
     @property
     def reads(self) -> tuple[int, ...]:
@@ -145,7 +158,10 @@ class PredictionPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPlan:
-    """``key_columns`` are echoed in the answer; ``request_fields`` must come with the request too."""
+    """``key_columns`` are echoed in the answer; ``request_fields`` must come with the request too.
+
+    ``optional_fields`` may be left out: then written on-demand features are answered as they were written.
+    """
 
     reads: tuple[ViewRead, ...]
     calls: tuple[OnDemandCall, ...]
@@ -153,5 +169,6 @@ class RequestPlan:
     outputs: tuple[Output, ...]
     key_columns: tuple[str, ...]
     request_fields: tuple[FieldNode, ...]
+    optional_fields: tuple[FieldNode, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     """Output name by ref, such as ``user_data:ctr``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from featurestore.errors import FeatureNameCollision, FeatureNotFound
 from featurestore.ir.inputs import input_rows, key_columns
@@ -11,6 +12,7 @@ from featurestore.ir.nodes import (
     FeatureRef,
     FieldNode,
     OnDemandViewNode,
+    OnlineViewNode,
     PredictionViewNode,
     ServiceNode,
     StoredViewNode,
@@ -31,28 +33,12 @@ from featurestore.retrieval.plan import (
     ViewRead,
 )
 from featurestore.retrieval.refs import Reference, parse_reference, suggest
+from featurestore.retrieval.versions import ManifestVersions
 
-__all__ = ["Features", "ManifestVersions", "plan_request"]
+__all__ = ["Features", "plan_request"]
 
 Features = Sequence[str] | str | ServiceNode
 """References, the name of a service, or a service."""
-
-
-class ManifestVersions:
-    """Every view in the manifest's own version, as if all were published."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
-
-    def current(self, view: str) -> tuple[StoredViewNode, bool]:
-        return self._manifest.stored_view(view), True
-
-    def pinned(self, view: str, version: int) -> StoredViewNode | None:
-        node = self._manifest.stored_view(view)
-        return node if node.version == version else None
-
-    def previous(self, view: str) -> StoredViewNode | None:
-        return None
 
 
 def plan_request(
@@ -110,6 +96,7 @@ class _Planner:
         self._outputs: dict[str, Output] = {}
         self._keys: dict[str, None] = {}
         self._request: dict[str, FieldNode] = {}
+        self._required: set[str] = set()
 
     def plan(self) -> RequestPlan:
         for name in self._keys:
@@ -126,7 +113,8 @@ class _Planner:
             predictions=tuple(self._prediction_list),
             outputs=outputs,
             key_columns=tuple(self._keys),
-            request_fields=tuple(self._request.values()),
+            request_fields=tuple(field for name, field in self._request.items() if name in self._required),
+            optional_fields=tuple(field for name, field in self._request.items() if name not in self._required),
             names={output.ref: output.name for output in outputs},
         )
 
@@ -147,7 +135,11 @@ class _Planner:
         on_demand = manifest.on_demand_views.get(ref.view)
         if on_demand is not None and ref.version is None:
             field = _field(on_demand, ref)
-            call = self._call(on_demand, ref.join_key_map)
+            is_written = self._versions.is_written(on_demand)
+            call = self._call(on_demand, ref.join_key_map, needs_request=not is_written)
+            if is_written:
+                row = self._read(on_demand, ref.join_key_map)
+                self._call_list[call] = replace(self._call_list[call], row=row)
             return OnDemandOutput(name=name, ref=ref.text, dtype=field.dtype, call=call, feature=field.name)
         prediction = manifest.prediction_views.get(ref.view)
         if prediction is not None and ref.version in (None, prediction.version):
@@ -189,7 +181,7 @@ class _Planner:
             )
         return node, is_published
 
-    def _read(self, node: StoredViewNode, join_key_map: tuple[tuple[str, str], ...], is_published: bool = True) -> int:
+    def _read(self, node: OnlineViewNode, join_key_map: tuple[tuple[str, str], ...], is_published: bool = True) -> int:
         columns = key_columns(node, join_key_map)
         self._keys.update(dict.fromkeys(columns))
         if isinstance(node, PredictionViewNode):
@@ -201,20 +193,25 @@ class _Planner:
             self._read_list.append(ViewRead(view=node, columns=columns, is_published=is_published))
         return self._reads[identity]
 
-    def _need(self, fields: Sequence[FieldNode]) -> None:
+    def _need(self, fields: Sequence[FieldNode], *, is_optional: bool = False) -> None:
         for field in fields:
             other = self._request.setdefault(field.name, field)
+            if not is_optional:
+                self._required.add(field.name)
             if other != field:
                 raise FeatureNameCollision(
                     f"request field {field.name!r} is needed as {other.dtype} and as {field.dtype}; rename one of them",
                     name=field.name,
                 )
 
-    def _call(self, view: OnDemandViewNode, join_key_map: tuple[tuple[str, str], ...]) -> int:
+    def _call(
+        self, view: OnDemandViewNode, join_key_map: tuple[tuple[str, str], ...], *, needs_request: bool = True
+    ) -> int:
+        """Add a call; a model's always needs the request's values, as it takes nothing that was written."""
         identity = (view.name, join_key_map)
+        self._need(view.request, is_optional=not needs_request)
         if identity not in self._calls:
             arguments = self._arguments(view.inputs, join_key_map)
-            self._need(view.request)
             requested = (RequestArgument(name=f.name, column=f.name, dtype=f.dtype) for f in view.request)
             self._calls[identity] = len(self._call_list)
             self._call_list.append(OnDemandCall(view=view, arguments=(*arguments, *requested)))
@@ -283,7 +280,7 @@ def _compose(inner: tuple[tuple[str, str], ...], outer: tuple[tuple[str, str], .
     return tuple({**renamed, **composed}.items())
 
 
-def _field(view: StoredViewNode | OnDemandViewNode, ref: Reference, attached: Sequence[str] = ()) -> FieldNode:
+def _field(view: OnlineViewNode, ref: Reference, attached: Sequence[str] = ()) -> FieldNode:
     for field in view.features:
         if field.name == ref.feature:
             return field

@@ -10,7 +10,7 @@ from typing import Any
 
 from featurestore.codec.entity_values import storage_id_of
 from featurestore.codec.keys import index_key, marker_key, project_pattern
-from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import OnDemandViewNode, OnlineViewNode, PredictionViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.pointer import read_pointer
 from featurestore.runtime.teardown import applied_versions, delete_view, has_table
@@ -49,8 +49,9 @@ class Garbage:
 def collect_garbage(context: RuntimeContext, *, dry_run: bool = True) -> list[Garbage]:
     """Find versions that nothing needs, and free their tables and keys unless it is a ``dry_run``.
 
-    Needed are the applied version of each view and those that the pointer record has as served, building or warm. Keys
-    are enumerated from Delta and the index of keys that others wrote; none is searched for. Idempotent.
+    Needed are the applied version of each view and those that the pointer record has as served, building or warm; of
+    what is written of on-demand views only the applied one. Keys are enumerated from Delta and the index of keys that
+    others wrote; none is searched for. Idempotent.
     """
     # A prediction's keys are found in the tables that it reads as well: those go after it.
     found = sorted(_unneeded(context), key=lambda view: not isinstance(view, PredictionViewNode))
@@ -79,7 +80,7 @@ def needed_storage_ids(context: RuntimeContext) -> frozenset[int]:
     """Give the storage ids whose rows may be read: of applied, served, building and warm versions."""
     pointer = read_pointer(context)
     pointed = [] if pointer is None else [ref for view in pointer.views.values() for ref in view.live()]
-    applied = [view.storage_id for view in context.manifest.stored_views()]
+    applied = [view.storage_id for view in context.manifest.online_views()]
     return frozenset([*applied, *(ref.storage_id for ref in pointed)])
 
 
@@ -99,15 +100,15 @@ def scan_orphans(context: RuntimeContext, *, dry_run: bool = True) -> int:
     return orphans
 
 
-def _unneeded(context: RuntimeContext) -> Iterator[StoredViewNode]:
+def _unneeded(context: RuntimeContext) -> Iterator[OnlineViewNode]:
     needed = needed_storage_ids(context)
     return (view for view in applied_versions(context) if view.storage_id not in needed)
 
 
-def _describe(context: RuntimeContext, view: StoredViewNode) -> tuple[bool, int] | None:
+def _describe(context: RuntimeContext, view: OnlineViewNode) -> tuple[bool, int] | None:
     """Say whether a version has a table, and how many rows were sent; None where nothing of it is left."""
     project_id = context.online.project_id(context.settings.project)
-    is_there = has_table(context, view)
+    is_there = not isinstance(view, OnDemandViewNode) and has_table(context, view)
     published = context.ledger.publications(view.name, view.version)
     marker = context.online.read([marker_key(project_id, view.storage_id)])[0]
     is_indexed = next(context.online.members(index_key(project_id, view.storage_id)), None) is not None

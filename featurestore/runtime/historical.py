@@ -88,7 +88,7 @@ def _lookup(
     from featurestore.engines.spark.statements import HistoricalLookup
 
     read = plan.reads[index]
-    view = read.view
+    view = read.table_view
     rows = context.offline.rows(view)
     if availability == "actual":
         rows = with_publication_times(context, view, rows)
@@ -154,7 +154,7 @@ def _refuse_missing(context: RuntimeContext, plan: RequestPlan, spine: DataFrame
     if row is None or row["last"] is None:
         return
     last: datetime = row["last"]
-    missing = _missing_by_view([read.view for read in plan.reads], to_utc(last), context)
+    missing = _missing_by_view([read.table_view for read in plan.reads], to_utc(last), context)
     if missing:
         parts = "; ".join(f"{name}: {', '.join(map(str, gaps))}" for name, gaps in missing.items())
         raise InputNotReady(

@@ -22,7 +22,7 @@ from featurestore.codec.keys import (
     rate_key,
 )
 from featurestore.ir.columns import key_fields, table_location
-from featurestore.ir.nodes import PredictionViewNode, StoredViewNode
+from featurestore.ir.nodes import OnDemandViewNode, OnlineViewNode, PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.landing import drop_landed
 from featurestore.runtime.online_code import code_keys
@@ -50,21 +50,22 @@ def teardown(context: RuntimeContext) -> dict[str, int]:
     return dict(deleted)
 
 
-def applied_versions(context: RuntimeContext) -> Iterator[StoredViewNode]:
+def applied_versions(context: RuntimeContext) -> Iterator[OnlineViewNode]:
     """Give each view version that any applied manifest has, the newest first; reads one record an apply."""
     seen: set[tuple[str, int]] = set()
     for generation in range(context.manifest.generation, 0, -1):
-        for view in context.registry.manifest(generation).stored_views():
-            if (view.name, view.version) not in seen:
+        for view in context.registry.manifest(generation).online_views():
+            if view.storage_id and (view.name, view.version) not in seen:
                 seen.add((view.name, view.version))
                 yield view
 
 
-def delete_view(context: RuntimeContext, view: StoredViewNode) -> int:
+def delete_view(context: RuntimeContext, view: OnlineViewNode) -> int:
     """Delete one view version's online rows, marker, table and ledger rows; give how many online rows there were.
 
     Rows are found by the keys of its table (of a prediction also of the tables that it reads, for predictions made
-    live) and by the index of keys that others wrote: no key of another view or project is looked at.
+    live) and by the index of keys that others wrote: no key of another view or project is looked at. An on-demand view
+    has no table, and all its rows are in the index.
     """
     project_id = context.online.project_id(context.settings.project)
     codec = KeyCodec(project_id=project_id, storage_id=view.storage_id, fields=key_fields(view))
@@ -72,20 +73,25 @@ def delete_view(context: RuntimeContext, view: StoredViewNode) -> int:
     index = index_key(project_id, view.storage_id)
     for keys in context.online.members(index):
         deleted += context.online.delete([key for key in keys if codec.owns(key)])
-    if has_table(context, view):
-        context.offline.drop_table(view)
-    drop_landed(context, view)
+    if not isinstance(view, OnDemandViewNode):
+        if has_table(context, view):
+            context.offline.drop_table(view)
+        drop_landed(context, view)
     context.online.delete([index, marker_key(project_id, view.storage_id), rate_key(project_id, view.storage_id)])
     context.ledger.forget(view.name, view.version)
     return deleted
 
 
-def _tables(context: RuntimeContext, view: StoredViewNode) -> list[StoredViewNode]:
+def _tables(context: RuntimeContext, view: OnlineViewNode) -> list[StoredViewNode]:
     """Name the tables that have keys of the view."""
-    tables = [view]
+    if isinstance(view, OnDemandViewNode):
+        return []
+    tables: list[StoredViewNode] = [view]
     if isinstance(view, PredictionViewNode) and not view.request:
         parents = {name for name in context.manifest.parents(view) if name in context.manifest.views}
-        tables += [other for other in applied_versions(context) if other.name in parents]
+        tables += [
+            other for other in applied_versions(context) if isinstance(other, ViewNode) and other.name in parents
+        ]
     return [table for table in tables if table.join_keys == view.join_keys and has_table(context, table)]
 
 

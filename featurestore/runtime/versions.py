@@ -57,6 +57,12 @@ def rollback(context: RuntimeContext, name: str, version: int | None = None) -> 
     """
     pointer = read_pointer(context)
     old = None if pointer is None else pointer.views.get(name)
+    if name in context.manifest.on_demand_views:
+        raise StateError(
+            f"{name}: an on-demand view is computed by the applied function, and what was written of it holds for that "
+            "only; apply the older definitions, or roll back the views that it reads",
+            view=name,
+        )
     if pointer is None or old is None:
         hint = suggest(name, pointer.views if pointer else ())
         raise FeatureNotFound(f"view {name!r} is not served online: {hint}", view=name)

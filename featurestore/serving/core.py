@@ -15,7 +15,7 @@ from featurestore.intervals import to_micros
 from featurestore.retrieval.plan import PredictionPlan
 from featurestore.retrieval.planner import Features
 from featurestore.serving.code import CodeSource
-from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows
+from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows, with_optional
 from featurestore.serving.frame import Frame
 from featurestore.serving.inference import Inference
 from featurestore.serving.manifests import ManifestSource
@@ -110,14 +110,14 @@ class LookupCore:
     def _lookup(self, request: LookupRequest) -> Lookup:
         """Go through one lookup: a read of the pointer record and all rows, once more if a version was switched."""
         snapshot, bound = yield from self._plan(request)
-        columns = read_entity_rows(request.entity_rows, bound.needed)
+        columns = _columns(request, bound)
         keys = encode_keys(bound, columns)
         reading = yield from self._read(keys, snapshot.record, request)
         if reading.record != snapshot.record:
             snapshot = yield from self._take_snapshot(reading.record)
             before, bound = bound, snapshot.bound(request.features, request.full_feature_names)
-            if bound.storage != before.storage or bound.needed != before.needed:
-                columns = read_entity_rows(request.entity_rows, bound.needed)
+            if (bound.storage, bound.needed, bound.optional) != (before.storage, before.needed, before.optional):
+                columns = _columns(request, bound)
                 keys = encode_keys(bound, columns)
                 reading = yield from self._read(keys, snapshot.record, request)
         frame, predictions = self._judge(bound, columns, reading.blobs, request)
@@ -128,10 +128,10 @@ class LookupCore:
                 yield from self._settle(bound, plan, judged, frame, keys.lists[plan.read], request)
             if self._inference.follows(judged) and not request.anew:
                 yield from self._follow(bound, plan, judged, frame, keys.lists[plan.read], columns, request)
-        if bound.calls:
-            yield from self._have_code(bound)
-            for number in bound.calls:
-                frame.call(number)
+        for number in bound.calls:
+            if frame.needs_code(number):
+                yield from self._have_code(bound)
+            frame.compute(number)
         return OnlineResponse(bound, frame, predictions, columns)
 
     def _plan(self, request: LookupRequest) -> Generator[Step, Any, tuple[Snapshot, BoundPlan]]:
@@ -267,6 +267,13 @@ class LookupCore:
             yield Block(follow)
         else:
             follow()
+
+
+def _columns(request: LookupRequest, bound: BoundPlan) -> EntityColumns:
+    needed: Sequence[str] = bound.needed
+    if bound.optional:
+        needed = with_optional(request.entity_rows, needed, bound.optional)
+    return read_entity_rows(request.entity_rows, needed)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from featurestore.errors import EntityKeyMissing
 
-__all__ = ["EntityColumns", "EntityRows", "read_entity_rows", "to_list"]
+__all__ = ["EntityColumns", "EntityRows", "read_entity_rows", "to_list", "with_optional"]
 
 EntityRows: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """One mapping for each row, or one list, array or series for each column."""
@@ -31,6 +31,12 @@ def read_entity_rows(entity_rows: EntityRows, needed: Sequence[str]) -> EntityCo
     except (KeyError, TypeError, IndexError) as error:
         raise _lacking(entity_rows, needed) from error
     return EntityColumns(len(entity_rows), columns)
+
+
+def with_optional(entity_rows: EntityRows, needed: Sequence[str], optional: Sequence[str]) -> list[str]:
+    """Name the columns to read of a request: those needed, and of the others those it has (by its first row)."""
+    found: Any = entity_rows if isinstance(entity_rows, Mapping) else next(iter(entity_rows), None)
+    return [*needed, *(name for name in optional if isinstance(found, Mapping) and name in found)]
 
 
 def to_list(column: Any) -> list[Any]:

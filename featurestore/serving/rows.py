@@ -11,7 +11,7 @@ import numpy as np
 
 from featurestore.codec.pointer import VersionRef
 from featurestore.codec.value import DecodedColumn, DecodedRows, ListReader
-from featurestore.ir.nodes import StoredViewNode, ViewNode
+from featurestore.ir.nodes import OnlineViewNode, ViewNode
 from featurestore.ondemand.arrays import Column
 
 __all__ = ["FeatureStatus", "RowRules", "StoredColumn", "ViewRows", "row_rules"]
@@ -50,10 +50,10 @@ class RowRules:
     earlier: tuple[tuple[int, int], ...] = ()
 
 
-def row_rules(view: StoredViewNode, ref: VersionRef | None) -> RowRules:
+def row_rules(view: OnlineViewNode, ref: VersionRef | None) -> RowRules:
     """Read the rules of a view whose version the pointer has under ``ref``; a ttl of None or 0 is no limit.
 
-    Predictions age by their own rules (``predictions``).
+    Predictions and written on-demand features go by rules of their own (``predictions``, ``written``).
     """
     covered = ref or VersionRef(version=0, storage_id=0)
     if not isinstance(view, ViewNode):

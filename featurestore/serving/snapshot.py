@@ -14,7 +14,7 @@ from featurestore.codec.pointer import Pointer, ViewPointer
 from featurestore.codec.value import ListReader, RowCodec
 from featurestore.ir.columns import stored_features
 from featurestore.ir.manifest import Manifest
-from featurestore.ir.nodes import PredictionViewNode, ServiceNode, StoredViewNode
+from featurestore.ir.nodes import OnDemandViewNode, OnlineViewNode, PredictionViewNode, ServiceNode, StoredViewNode
 from featurestore.retrieval.plan import (
     OnDemandOutput,
     Output,
@@ -79,6 +79,7 @@ class BoundPlan:
     ``keyed`` are the reads that have keys; ``places`` say for each output in which read and which of its lists the
     stored values lie, None for on-demand features; ``direct`` is the same where every output is a list of its own.
     ``calls`` are the on-demand views that are outputs; ``code`` is the digest of the archive with their functions.
+    ``optional`` columns are taken from requests that have them.
     """
 
     plan: RequestPlan
@@ -92,6 +93,7 @@ class BoundPlan:
     code: str
     storage: tuple[int, ...]
     needed: tuple[str, ...]
+    optional: tuple[str, ...]
 
 
 class Snapshot:
@@ -151,6 +153,9 @@ class Snapshot:
         older = next((version for version in served if version != current), None)
         return None if older is None else self._source.version(view, older)
 
+    def is_written(self, view: OnDemandViewNode) -> bool:
+        return view.write_to_online_store and view.storage_id > 0
+
     def _pointed(self, view: str) -> ViewPointer | None:
         pointed = None if self.pointer is None else self.pointer.views.get(view)
         return pointed if pointed is not None and pointed.version else None
@@ -176,6 +181,7 @@ class Snapshot:
             code=self.manifest.code,
             storage=(project_id, *(read.keys.storage_id if read.keys else 0 for read in reads)),
             needed=tuple(dict.fromkeys((*plan.key_columns, *(field.name for field in plan.request_fields)))),
+            optional=tuple(field.name for field in plan.optional_fields),
         )
 
     def _bind_read(self, read: ViewRead, features: tuple[str, ...]) -> BoundRead:
@@ -210,7 +216,7 @@ class Snapshot:
             index=index_key(self.pointer.project_id if self.pointer else 0, plan.view.storage_id),
         )
 
-    def _codec(self, view: StoredViewNode) -> RowCodec:
+    def _codec(self, view: OnlineViewNode) -> RowCodec:
         identity = (view.name, view.version)
         if identity not in self._codecs:
             self._codecs[identity] = RowCodec(stored_features(view))

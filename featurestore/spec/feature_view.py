@@ -92,13 +92,18 @@ class OnDemandFeatureView(Selectable):
     """Features computed from other features and request values when they are read, or when they are written.
 
     ``function`` takes one mapping of input name to array (``mode="numpy"``), one pandas frame (``"pandas"``) or one
-    mapping of input name to value (``"python"``), and gives the same for the columns of ``schema``.
+    mapping of input name to value (``"python"``), and gives the same for the columns of ``schema``. It maps each row by
+    itself.
+
+    With ``write_to_online_store`` a write to a source view computes the features too and stores them, by the join keys
+    of all source views; ``entities`` names them where there is more to the key, or no source view.
     """
 
     name: str
     sources: Sequence[OnDemandInput]
     schema: Sequence[Field]
     function: Callable[..., Any]
+    entities: Sequence[Entity] = ()
     mode: str = "numpy"
     write_to_online_store: bool = False
     engine: str = "on_demand"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select
 from featurestore.errors import StateError
 from featurestore.intervals import from_micros, to_micros
 from featurestore.ir.manifest import Manifest
-from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
+from featurestore.ir.nodes import OnDemandViewNode, OnlineViewNode, PredictionViewNode, ViewNode
 from featurestore.ir.serialize import manifest_from_json, manifest_to_json
 from featurestore.stores.base import AppliedVersion
 from featurestore.stores.database import Database
@@ -22,7 +22,7 @@ from featurestore.stores.tables import manifests, view_versions
 __all__ = ["SqlRegistry", "with_versions"]
 
 _logger = logging.getLogger(__name__)
-_View = TypeVar("_View", ViewNode, PredictionViewNode)
+_View = TypeVar("_View", ViewNode, OnDemandViewNode, PredictionViewNode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class SqlRegistry:
         return tuple(_version(row) for row in connection.execute(query).mappings())
 
     def _stamps(self, connection: Connection, manifest: Manifest, now: datetime) -> dict[str, AppliedVersion]:
-        return {view.name: self._stamp(connection, view, now) for view in manifest.stored_views()}
+        return {view.name: self._stamp(connection, view, now) for view in manifest.online_views()}
 
-    def _stamp(self, connection: Connection, view: StoredViewNode, now: datetime) -> AppliedVersion:
+    def _stamp(self, connection: Connection, view: OnlineViewNode, now: datetime) -> AppliedVersion:
         if not view.fingerprint:
             raise ValueError(f"view {view.name!r} has no fingerprint; only compiled views are applied")
         known = self._versions(connection, view.name)
@@ -130,13 +130,14 @@ def with_versions(manifest: Manifest, stamps: Mapping[str, AppliedVersion], gene
     """Put versions, storage ids and the generation into a manifest."""
 
     def stamp(view: _View) -> _View:
-        found = stamps[view.name]
-        return replace(view, version=found.version, storage_id=found.storage_id)
+        found = stamps.get(view.name)
+        return view if found is None else replace(view, version=found.version, storage_id=found.storage_id)
 
     return replace(
         manifest,
         generation=generation,
         views={name: stamp(view) for name, view in manifest.views.items()},
+        on_demand_views={name: stamp(view) for name, view in manifest.on_demand_views.items()},
         prediction_views={name: stamp(view) for name, view in manifest.prediction_views.items()},
     )
 

@@ -104,7 +104,11 @@ def on_demand_node() -> nodes.OnDemandViewNode:
         code=CODE,
         mode="pandas",
         write_to_online_store=True,
+        join_keys=(KEY,),
+        entities=("user",),
         fingerprint="recency-fingerprint",
+        version=2,
+        storage_id=11,
         **TEXTS,
     )
 
