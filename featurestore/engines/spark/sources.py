@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 
@@ -22,7 +22,7 @@ from featurestore.ir.ddl import quote, spark_ddl
 from featurestore.ir.nodes import DeltaSourceNode, FieldNode, FileSourceNode, SourceNode
 from featurestore.spec.dtypes import Array, Map, Timestamp, show_dtype
 
-__all__ = ["read_source"]
+__all__ = ["conform_delta", "read_source"]
 
 _FOOTER_READERS = 16
 
@@ -164,7 +164,14 @@ def _refuse_missing(source: FileSourceNode | DeltaSourceNode, frame: DataFrame) 
     ]
 
 
-def _conformed(source: FileSourceNode | DeltaSourceNode, frame: DataFrame) -> DataFrame:
+def conform_delta(source: DeltaSourceNode, frame: DataFrame, more: Mapping[str, Column]) -> DataFrame:
+    """Give a Delta source's columns as ``read_source`` does, and ``more`` of the same rows."""
+    return _conformed(source, frame, more)
+
+
+def _conformed(
+    source: FileSourceNode | DeltaSourceNode, frame: DataFrame, more: Mapping[str, Column] | None = None
+) -> DataFrame:
     problems = _refuse_missing(source, frame)
     names = _file_names(source)
     types = {field.name.lower(): field.dataType for field in frame.schema}
@@ -181,7 +188,7 @@ def _conformed(source: FileSourceNode | DeltaSourceNode, frame: DataFrame) -> Da
         columns.append(checked_cast(F.col(quote(name)), found, wanted, what=what).alias(field.name))
     if problems:
         raise SchemaMismatch(problems)
-    return frame.select(*columns)
+    return frame.select(*columns, *(column.alias(name) for name, column in (more or {}).items()))
 
 
 def _is_partition_text(found: T.DataType, wanted: T.DataType, source: FileSourceNode | DeltaSourceNode) -> bool:
