@@ -32,8 +32,9 @@ class SourcePin:
 class ComputeRequest:
     """One run. ``first`` says that the interval's first step begins a covered stretch.
 
-    An aggregate view then states every key with events at that step's end, changed or not, and as ever the keys that
-    ran empty in it: so steps give an equal history in whatever order they run.
+    An aggregate view then states every key with values at that step's end, changed or not, and as ever the keys that
+    ran empty in it: so steps give an equal history in whatever order they run. Values of no events (counts 0, all
+    else null) do not hold, so there too they are stated only where they are new.
 
     ``created`` stamps the rows whose source has no created column. ``pins`` has each source the view reads, by name.
     """

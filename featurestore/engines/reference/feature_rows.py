@@ -13,8 +13,11 @@ from featurestore.engines.reference.values import same
 from featurestore.intervals import Interval
 from featurestore.ir.nodes import AggregationNode, Aggregations, ViewNode
 from featurestore.ir.schedule import ScheduleNode
+from featurestore.spec.aggregation import AggregationFunction
 
-__all__ = ["FeatureRow", "Predicates", "aggregate_rows", "plain_rows", "window_values"]
+__all__ = ["FeatureRow", "Predicates", "aggregate_rows", "is_emptied", "plain_rows", "window_values"]
+
+_COUNTS = (AggregationFunction.COUNT, AggregationFunction.COUNT_DISTINCT, AggregationFunction.APPROX_COUNT_DISTINCT)
 
 Predicates: TypeAlias = Mapping[str, Callable[[Mapping[str, Any]], bool | None]]
 """What each SQL predicate means, by its text; null is not true."""
@@ -57,9 +60,9 @@ def aggregate_rows(
 ) -> list[FeatureRow]:
     """Give the rows of the steps of an interval: those whose value differs from the step before.
 
-    ``first``: the first step begins a covered stretch, so every key with an event in a window has a row there, equal
-    to the step before or not. A key that ran empty there has one too, as in any step: what it had before may be
-    computed later. ``created`` None stamps each row as a first computation: its step end + data delay.
+    ``first``: the first step begins a covered stretch, so every key with a value there has a row, equal to the step
+    before or not. A key that ran empty there has one too, as in any step: what it had before may be computed later.
+    ``created`` None stamps each row as a first computation: its step end + data delay.
     """
     rows = []
     for position, step in enumerate(_schedule(view).steps(interval)):
@@ -82,6 +85,13 @@ def window_values(
     return tuple(by_name[feature.name] for feature in view.features)
 
 
+def is_emptied(view: ViewNode, values: tuple[Any, ...]) -> bool:
+    """Say whether values are those of no events: counts 0, all else null."""
+    counts = {item.name for item in _items(view) if item.function in _COUNTS}
+    pairs = zip(view.features, values, strict=True)
+    return all(value == 0 if feature.name in counts else value is None for feature, value in pairs)
+
+
 def _is_stated(
     view: ViewNode,
     about_key: list[SourceEvent],
@@ -93,12 +103,13 @@ def _is_stated(
 ) -> bool:
     """Say whether a step end has a row.
 
-    A key that comes into its windows has one, even if only nulls came: it is known from then on; with
-    ``all_present``, so has one that was in them. Otherwise values decide, and a key that fell out of all windows has
-    the values of no events.
+    A key that comes into its windows has one, even if only nulls came: it is known from then on. With ``all_present``
+    so has one that was in them, unless its values are those of no events: such a row does not hold, so a second one
+    would answer for longer than the first. Otherwise values decide, and a key that fell out of all windows has the
+    values of no events.
     """
     is_present, was_present = (_has_events(view, about_key, end) for end in (step.end, step.start))
-    if is_present and (all_present or not was_present):
+    if is_present and (not was_present or (all_present and not is_emptied(view, values))):
         return True
     return was_present and not same(values, window_values(view, about_key, step.start, predicates or {}))
 

@@ -7,17 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from featurestore.engines.reference.events import Key
-from featurestore.engines.reference.feature_rows import FeatureRow
+from featurestore.engines.reference.feature_rows import FeatureRow, is_emptied
 from featurestore.engines.reference.values import rank
 from featurestore.intervals import Coverage
 from featurestore.ir.nodes import Aggregations, ViewNode
-from featurestore.spec.aggregation import AggregationFunction
 
 __all__ = ["Availability", "as_of", "holds", "point_in_time"]
 
 Availability: TypeAlias = Literal["event", "scheduled"]
-
-_COUNTS = (AggregationFunction.COUNT, AggregationFunction.COUNT_DISTINCT, AggregationFunction.APPROX_COUNT_DISTINCT)
 
 
 def point_in_time(
@@ -73,11 +70,7 @@ def as_of(
 
 def holds(view: ViewNode, row: FeatureRow) -> bool:
     """Say whether a row holds until its key's next row: an aggregate's, unless its values are those of no events."""
-    if not isinstance(view.transformation, Aggregations):
-        return False
-    counts = {item.name for item in view.transformation.items if item.function in _COUNTS}
-    pairs = zip(view.features, row.values, strict=True)
-    return any(value != 0 if feature.name in counts else value is not None for feature, value in pairs)
+    return isinstance(view.transformation, Aggregations) and not is_emptied(view, row.values)
 
 
 def _statement_order(row: FeatureRow) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -65,8 +65,9 @@ def changed_rows(events: Events, items: Sequence[AggregationNode], steps: Steps)
     """Give keys, event_timestamp (the step end) and features, where the values differ from the step before.
 
     A key appears when it has events in the longest window and had none, when a value's bits change, and once more
-    when all its windows ran empty. In the first step of a stretch each key with events appears, and those that ran
-    empty there do too: the row before may come later, when the hole in front is filled, and must not hold on.
+    when all its windows ran empty. In the first step of a stretch each key with values appears, and those that ran
+    empty there do too: the row before may come later, when the hole in front is filled, and must not hold on. Values
+    of no events (of a key with nothing but nulls) do not hold, so they are not stated again there.
     """
     keys = list(events.keys)
     values = _window_values(events, items, steps)
@@ -89,7 +90,10 @@ def changed_rows(events: Events, items: Sequence[AggregationNode], steps: Steps)
             for item in items
         ),
     )
-    appears = F.col(PRESENT) & (~F.col("__held") | steps.states_all())
+    has_value = reduce(
+        or_, (F.col(item.name) != 0 if item.function in _COUNTS else F.col(item.name).isNotNull() for item in items)
+    )
+    appears = F.col(PRESENT) & (~F.col("__held") | (steps.states_all() & has_value))
     return compared.where((F.col(END) > F.col(START)) & (appears | (F.col("__held") & ~same))).select(
         *keys, F.timestamp_micros(F.col(END)).alias(EVENT_TIMESTAMP), *features
     )

@@ -16,7 +16,7 @@ from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, IS_DELET
 from featurestore.ir.nodes import FieldNode, ViewNode
 from featurestore.runtime.pairs import PairEncoder
 from featurestore.spec.dtypes import Bool, Timestamp
-from tests.support.histories import PREDICATES, SCENES, Scene, generate_histories
+from tests.support.histories import COLUMNS, PREDICATES, SCENES, Scene, generate_histories
 from tests.support.rows import make_table
 
 AGGREGATES = {name: scene for name, scene in SCENES.items() if scene.view.is_aggregate}
@@ -25,7 +25,8 @@ AGGREGATES = {name: scene for name, scene in SCENES.items() if scene.view.is_agg
 @pytest.mark.parametrize("scene", AGGREGATES.values(), ids=AGGREGATES)
 def test_the_published_flag_agrees(scene: Scene) -> None:
     view = replace(scene.view, storage_id=1)
-    events = events_by_key(view, scene.source, generate_histories(scene, 6))
+    nulls = dict.fromkeys(COLUMNS) | {"case": -1, "user": "a", "ts": min(scene.starts)}
+    events = events_by_key(view, scene.source, [*generate_histories(scene, 6), nulls])
     rows = [
         row
         for stretch in Coverage.of(scene.runs)

@@ -37,8 +37,8 @@ def stats(**overrides: Any) -> ViewNode:
     return aggregate_view(transformation=Aggregations(items=items), features=features, **overrides)
 
 
-def clicked(view: ViewNode, *days: tuple[int, float]) -> Events:
-    return events_by_key(view, clicks(), [{"user_id": user, "ts": at(day), "clicked": 3} for user, day in days])
+def clicked(view: ViewNode, *days: tuple[int, float], value: int | None = 3) -> Events:
+    return events_by_key(view, clicks(), [{"user_id": user, "ts": at(day), "clicked": value} for user, day in days])
 
 
 def run_in_order(view: ViewNode, events: Events, days: Iterable[int]) -> list[FeatureRow]:
@@ -73,12 +73,25 @@ def test_a_stretch_in_front_of_another_ends_where_the_other_says() -> None:
     ]
 
 
+def test_a_key_of_nothing_but_nulls_answers_no_longer_for_a_hole_that_was_filled() -> None:
+    """Its row says what an emptied key's says and holds no longer: the first step of a stretch must not renew it."""
+    view = stats()
+    rows = run_in_order(view, clicked(view, (1, 0.5), value=None), (1, 0, 2, 3, 4))
+    assert [((row.event_timestamp - START) / DAY, row.values) for row in rows] == [(1, (0, None))]
+    coverage = Coverage.of([Interval(at(0), at(DAYS))])
+    spine = [((1,), at(day)) for day in (1, 3, 3.001, 4, 5)]
+    assert point_in_time(spine, rows, view, coverage) == [(0, None), (0, None), *[(None, None)] * 3]
+
+
 @pytest.mark.parametrize("ttl", [None, DAY])
 def test_every_order_of_steps_answers_as_the_whole(ttl: timedelta | None) -> None:
     view = stats(ttl=ttl)
     histories = [(user, day) for user in range(DAYS + 1) for day in (user - 0.5, user + 2.5)]
-    events = clicked(view, *histories, (9, -0.5), (9, 0.5), (9, 1.5), (9, 3))
-    spine = [((user,), at(half / 2)) for user in range(10) for half in range(2 * (DAYS + 4))]
+    events = {
+        **clicked(view, *histories, (9, -0.5), (9, 0.5), (9, 1.5), (9, 3)),
+        **clicked(view, *((user + 10, day) for user, day in histories), value=None),
+    }
+    spine = [((user,), at(half / 2)) for user in range(20) for half in range(2 * (DAYS + 4))]
     coverage = Coverage.of([Interval(at(0), at(DAYS))])
     whole = aggregate_rows(view, events, Interval(at(0), at(DAYS)), first=True)
     expected = point_in_time(spine, whole, view, coverage)
