@@ -37,6 +37,8 @@ def command(ctx: click.Context, json_output: bool) -> None:
         ),
         [_row(name, view) for name, view in status["views"].items()],
     )
+    for name, view in status["written_on_demand_views"].items():
+        say(f"{name} version {view['version']} is written with {', '.join(view['written_with']) or 'nothing else'}")
     for name, view in status["views"].items():
         for reason in view["waits_for"]:
             say(f"{name} waits: {reason}")

@@ -238,7 +238,7 @@ class OnlineWriter:
         tables = rows.tables()
         pairs = rows.pairs(tables) if to is not PushMode.OFFLINE else []
         computed = OnDemandRows(self._store, snapshot, self._code, checker, routed.on_demand, now_us=accepted_us)
-        on_demand = computed.pairs(own_values(pairs))
+        on_demand = computed.pairs(own_values(pairs)) if routed.on_demand else []
         self._dead_letters.add(target, frame, checks)
         landed = 0
         if to is not PushMode.ONLINE:

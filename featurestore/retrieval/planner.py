@@ -133,7 +133,13 @@ class _Planner:
     def _output(self, name: str, ref: Reference) -> Output:
         manifest = self._manifest
         on_demand = manifest.on_demand_views.get(ref.view)
-        if on_demand is not None and ref.version is None:
+        if on_demand is not None:
+            if ref.version is not None:
+                raise FeatureNotFound(
+                    f"{ref.text!r}: no version of on-demand view {ref.view!r} can be chosen, as its function is the "
+                    f"applied one; ask for {ref.view}:{ref.feature}",
+                    view=ref.view,
+                )
             field = _field(on_demand, ref)
             is_written = self._versions.is_written(on_demand)
             call = self._call(on_demand, ref.join_key_map, needs_request=not is_written)

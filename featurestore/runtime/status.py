@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from featurestore.intervals import Interval, show_instant
-from featurestore.ir.nodes import StoredViewNode, ViewNode
+from featurestore.ir.nodes import OnDemandViewNode, StoredViewNode, ViewNode
 from featurestore.plan.missing import missing_steps
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.freshness import ViewFreshness, project_freshness
@@ -22,13 +22,23 @@ def missing_intervals(context: RuntimeContext, name: str, bounds: Interval) -> t
 
 
 def project_status(context: RuntimeContext) -> dict[str, Any]:
-    """Give ``{"project", "generation", "views": {name: view_status}}``."""
+    """Give ``{"project", "generation", "views": {name: view_status}, "written_on_demand_views": {name: …}}``."""
     manifest = context.manifest
     freshness = project_freshness(context)
     return {
         "project": manifest.project,
         "generation": manifest.generation,
         "views": {view.name: view_status(context, view, freshness[view.name]) for view in manifest.stored_views()},
+        "written_on_demand_views": {view.name: _written(view) for view in manifest.written_views()},
+    }
+
+
+def _written(view: OnDemandViewNode) -> dict[str, Any]:
+    """Say by what the features of an on-demand view are stored, and with which views they are written."""
+    return {
+        "version": view.version,
+        "join_keys": [key.name for key in view.join_keys],
+        "written_with": list(dict.fromkeys(ref.view for ref in view.inputs)),
     }
 
 

@@ -131,8 +131,11 @@ class Frame:
         stored = {field.name: written.column(field.name).column() for field in call.view.features}
         if rows is None:
             return stored
-        inputs = {argument.name: take_column(self._input(argument, written), rows) for argument in call.arguments}
-        computed = run_on_demand(call.view, inputs, self._resolve)
+        if index in self._computed and not call.view.request:
+            computed = {name: take_column(column, rows) for name, column in self._computed[index].items()}
+        else:
+            inputs = {argument.name: take_column(self._input(argument, written), rows) for argument in call.arguments}
+            computed = run_on_demand(call.view, inputs, self._resolve)
         return {name: _replaced(column, rows, computed[name]) for name, column in stored.items()}
 
     def _input(self, argument: Argument, written: ViewRows) -> Column:

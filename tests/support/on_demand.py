@@ -22,6 +22,17 @@ def mix(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"mixed": inputs["amount"] * 1000.0 + inputs["limit"] + inputs.get("shift", 0.0)}
 
 
+def mix_pandas(frame: Any) -> Any:
+    CALLS.append(len(frame))
+    return frame.assign(mixed=frame["amount"] * 1000.0 + frame["limit"])[["mixed"]]
+
+
+def mix_python(row: dict[str, Any]) -> dict[str, Any]:
+    CALLS.append(1)
+    known = row["amount"] is not None and row["limit"] is not None
+    return {"mixed": row["amount"] * 1000.0 + row["limit"] if known else None}
+
+
 def failing(inputs: dict[str, Any]) -> dict[str, Any]:
     raise ZeroDivisionError("no amounts")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from featurestore.errors import FeatureNameCollision, FeatureNotFound
 from featurestore.ir.manifest import Manifest
-from featurestore.ir.nodes import ServiceNode
+from featurestore.ir.nodes import OnDemandViewNode, ServiceNode
 from featurestore.retrieval.plan import OnDemandOutput, PredictionOutput, RequestArgument, StoredArgument, StoredOutput
 from featurestore.retrieval.planner import plan_request
+from featurestore.retrieval.versions import ManifestVersions
 from featurestore.spec.dtypes import Int64
 from tests.support.nodes import manifest_of
 from tests.support.serving import field, flags, recency, ref, scores, user_data
@@ -58,6 +60,49 @@ def test_an_on_demand_feature_brings_its_stored_inputs_and_request_fields() -> N
     assert isinstance(plan.outputs[0], OnDemandOutput)
     assert [field.name for field in plan.request_fields] == ["now"]
     assert [type(argument) for argument in plan.calls[0].arguments] == [StoredArgument, StoredArgument, RequestArgument]
+
+
+class Online(ManifestVersions):
+    """As a lookup plans: what is written of on-demand views is read."""
+
+    def is_written(self, view: OnDemandViewNode) -> bool:
+        return view.write_to_online_store
+
+
+def with_recency(**overrides: Any) -> Manifest:
+    node = recency(write_to_online_store=True, join_keys=flags().join_keys, storage_id=11, **overrides)
+    return replace(manifest(), on_demand_views={"recency": node})
+
+
+def test_a_lookup_reads_what_was_written_of_an_on_demand_view_and_a_training_set_does_not() -> None:
+    found = with_recency()
+    online = plan_request(found, ["recency:seconds_since"], versions=Online(found))
+    assert [read.view.name for read in online.reads] == ["flags", "recency"]
+    assert (online.calls[0].row, online.calls[0].reads) == (1, (0,))
+    assert ([f.name for f in online.request_fields], [f.name for f in online.optional_fields]) == ([], ["now"])
+    offline = plan_request(found, ["recency:seconds_since"])
+    assert [read.table_view.name for read in offline.reads] == ["flags"]
+    assert ([f.name for f in offline.request_fields], offline.calls[0].row) == (["now"], None)
+
+
+@pytest.mark.parametrize(
+    "names", [("recency:seconds_since", "scored:score"), ("scored:score", "recency:seconds_since")]
+)
+def test_a_model_computes_its_on_demand_inputs_so_it_needs_the_request(names: tuple[str, ...]) -> None:
+    inputs = (ref("flags", "visits"), ref("recency", "seconds_since"))
+    found = with_recency()
+    view = scores(name="scored", inputs=inputs, attach_to=None, on_stale="infer", request=())
+    found = replace(found, prediction_views={"scored": view})
+    plan = plan_request(found, names, versions=Online(found))
+    assert ([f.name for f in plan.request_fields], [f.name for f in plan.optional_fields]) == (["now"], [])
+    assert [plan.reads[call.row].view.name for call in plan.calls if call.row is not None] == ["recency"]
+    alone = plan_request(found, ["scored:score"], versions=Online(found))
+    assert [read.view.name for read in alone.reads] == ["scored", "flags"]
+
+
+def test_no_version_of_an_on_demand_view_can_be_chosen() -> None:
+    with pytest.raises(FeatureNotFound, match="its function is the applied one; ask for recency:seconds_since"):
+        plan_request(manifest(), ["recency@1:seconds_since"])
 
 
 def test_a_prediction_brings_the_rows_its_digest_covers() -> None:
