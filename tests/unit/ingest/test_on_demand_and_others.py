@@ -67,7 +67,7 @@ def test_predictions_that_read_the_features_are_made_of_the_inputs_just_written(
 
 def test_predictions_are_made_at_write_of_the_features_just_computed() -> None:
     shop = Scored(refresh=("on_schedule", "on_write"))
-    shop.writer.write("limits", {"user_id": [1], "limit": [5.0]})
+    shop.world.put(shop.world.manifest.views["limits"], 1, {"limit": 5.0})
     assert shop.writer.write("amounts", {"user_id": [1], "amount": [1.0]}).predicted == {"model_predictions": 1}
     assert shop.look() == (1005.0, 10050.0, "CACHED")
 
