@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from featurestore import (
     BatchFeatureView,
@@ -21,6 +24,7 @@ from featurestore import (
     RequestSource,
     on_demand_feature_view,
 )
+from featurestore.cli.main import cli
 from featurestore.codec.keys import index_key
 from featurestore.errors import OnDemandFailed, StateError
 from featurestore.runtime.teardown import applied_versions
@@ -199,3 +203,29 @@ def test_a_view_of_request_values_alone_is_stored_by_its_entities(store: Feature
     assert scores(store, 1, 2, 3) == [30, 40, None]
     answer = store.get_online_features(["engagement:score"], {"user_id": [1, 3], "depth": [5, 6]})
     assert answer["score"] == [50, 60]
+
+
+def test_the_commands_know_written_views(store: FeatureStore, url: str, tmp_path: Path) -> None:
+    settings = store.settings
+    config = {
+        "project": settings.project,
+        "registry": settings.registry_url,
+        "offline_store": {"path": settings.offline_path},
+        "online_store": {"connection_string": url},
+    }
+    (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("user_id,page,depth,score\n1,home,3,7\n", encoding="utf-8")
+
+    def run(*argv: str) -> str:
+        result = CliRunner().invoke(cli, ["--repo", str(tmp_path), *argv], prog_name="featurestore")
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert run("push", "visits", str(tmp_path / "rows.csv"), "--no-transform") == "2 written\n"
+    assert scores(store, 1) == [7]
+    assert "engagement version 1 is written with visit\n" in run("status")
+    assert json.loads(run("status", "--json"))["written_on_demand_views"] == {
+        "engagement": {"version": 1, "join_keys": ["user_id"], "written_with": ["visit"]}
+    }
+    [listed] = json.loads(run("list", "on-demand-views", "--json"))
+    assert listed == {"name": "engagement", "features": "score", "written": "yes", "keys": "user_id", "version": 1}
