@@ -207,7 +207,6 @@ class _Lowering:
         )
 
     def _transformation(self, view: BatchFeatureView) -> nodes.Transformation:
-        per = view.per
         if view.aggregations:
             types = {item.name: item.dtype for item in self._features(view)}
             items = [
@@ -224,13 +223,23 @@ class _Lowering:
                 )
                 for item in view.aggregations
             ]
-            return nodes.Aggregations(items=tuple(sorted(items, key=lambda item: item.name)))
+            code = self._user_code(view, "row")
+            columns = tuple(sorted(field_nodes(view.schema), key=lambda column: column.name))
+            return nodes.Aggregations(
+                items=tuple(sorted(items, key=lambda item: item.name)),
+                events=None if code is None else nodes.EventQuery(transformation=code, columns=columns),
+            )
+        return self._user_code(view, view.per) or nodes.Passthrough()
+
+    def _user_code(
+        self, view: BatchFeatureView, per: str
+    ) -> nodes.SqlTransformation | nodes.FunctionTransformation | None:
         if view.sql is not None:
             return nodes.SqlTransformation(text=view.sql, per=per, lookback=view.lookback)  # type: ignore[arg-type]
         if view.function is not None:
             code = code_ref(self.repo, function_path(view.function))
             return nodes.FunctionTransformation(code=code, per=per, lookback=view.lookback)  # type: ignore[arg-type]
-        return nodes.Passthrough()
+        return None
 
 
 def _permission(permission: Permission) -> nodes.PermissionNode:

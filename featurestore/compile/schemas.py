@@ -80,6 +80,14 @@ class Schemas:
                 ]
                 return (*keys, FieldNode(name=EVENT_TIMESTAMP, dtype=Timestamp), *chosen)
 
+    def rows(self, view: BatchFeatureView) -> tuple[FieldNode, ...] | None:
+        """Give the columns of the rows that a view takes or aggregates: its only input's, or its query's."""
+        if view.aggregations and (view.sql or view.function):
+            event_time = FieldNode(name=EVENT_TIMESTAMP, dtype=Timestamp)
+            return (*join_keys_of(view.entities), event_time, *field_nodes(view.schema))
+        inputs = inputs_of(view)
+        return self.columns(inputs[0]) if len(inputs) == 1 and not (view.sql or view.function) else None
+
     def features(self, view: AnyView) -> tuple[FieldNode, ...] | None:
         """Give the features of a view, sorted by name: the layout of its rows depends on nothing else."""
         if view.name not in self._features:
@@ -105,9 +113,7 @@ class Schemas:
         inputs = inputs_of(view)
         if view.schema and not view.aggregations:
             return field_nodes(view.schema)
-        if view.sql or view.function or len(inputs) != 1:
-            return None
-        columns = self.columns(inputs[0])
+        columns = self.rows(view)
         if columns is None:
             return None
         types = {column.name: column.dtype for column in columns}

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 from featurestore.compile.aggregates import accepted_types, default_name, is_lossless, output_dtype
 from featurestore.compile.report import Report, unknown
-from featurestore.compile.schemas import Schemas, inputs_of
+from featurestore.compile.schemas import Schemas, batch_source_of, inputs_of, join_keys_of
 from featurestore.intervals import show_duration
+from featurestore.ir.columns import RESERVED
 from featurestore.spec.aggregation import Aggregation, AggregationFunction
 from featurestore.spec.dtypes import Bool, DType, show_dtype
 from featurestore.spec.feature_view import BatchFeatureView
+from featurestore.spec.source import Source
 
 __all__ = ["check_aggregations"]
 
@@ -20,15 +22,19 @@ _WITH_LIMIT = (AggregationFunction.COUNT_DISTINCT, AggregationFunction.HISTOGRAM
 
 def check_aggregations(view: BatchFeatureView, schemas: Schemas, report: Report, step: timedelta | None) -> None:
     """Check each aggregation's function, column, window and parameters."""
-    inputs = inputs_of(view)
-    columns = schemas.columns(inputs[0]) if len(inputs) == 1 else None
+    columns = schemas.rows(view)
     types = None if columns is None else {column.name: column.dtype for column in columns}
-    if view.schema:
+    has_query = bool(view.sql or view.function)
+    if view.schema and not has_query:
         report.add(
-            view, "has both aggregations and schema; leave schema= out (dtype= of an aggregation overrides its type)"
+            view,
+            "has aggregations and schema, and no sql or function whose columns schema= could name; leave schema= out "
+            "(dtype= of an aggregation overrides its type)",
         )
-    if view.lookback is not None:
+    if view.lookback is not None and not has_query:
         report.add(view, "has both aggregations and lookback; the windows say how far back events are read")
+    if has_query:
+        _check_query(view, schemas, report)
     for item in view.aggregations:
         label = f"aggregation {item.name or default_name(item)!r}"
         for message in [*_window_problems(item), *_parameter_problems(item), *_type_problems(item, types)]:
@@ -39,6 +45,23 @@ def check_aggregations(view: BatchFeatureView, schemas: Schemas, report: Report,
                 f"{label}: window {show_duration(item.window)} is shorter than the schedule's step of "
                 f"{show_duration(step)}: events between the end of a step and the start of the next window never count",
             )
+
+
+def _check_query(view: BatchFeatureView, schemas: Schemas, report: Report) -> None:
+    """Check that a query's rows can have times, and that its columns have no name that is taken."""
+    inputs = inputs_of(view)
+    timed = [
+        entry
+        for entry in inputs
+        if not isinstance(entry, Source) or getattr(batch_source_of(entry), "timestamp_field", None) is not None
+    ]
+    if inputs and not timed:
+        report.add(view, "has aggregations and no input with a timestamp_field, so its rows have no time; give it one")
+    taken = {*(key.name for key in join_keys_of(view.entities)), *RESERVED}
+    for name in sorted(taken & {column.name for column in view.schema}):
+        report.add(
+            view, f"schema: {name!r} is a join key or the rows' time, which the query gives anyway; leave it out there"
+        )
 
 
 def _window_problems(item: Aggregation) -> list[str]:

@@ -23,8 +23,9 @@ def check_transformation(view: BatchFeatureView, schemas: Schemas, report: Repor
     """Check the one way in which the view's rows come about; aggregations are checked on their own."""
     if (view.sql or view.function) and not view.schema:
         way = "SQL" if view.sql else "a function"
+        columns = "the columns that its aggregations read" if view.aggregations else "its features"
         report.add(
-            view, f"is made by {way} and has no schema; name its features, such as schema=[Field(name=..., dtype=...)]"
+            view, f"is made by {way} and has no schema; name {columns}, such as schema=[Field(name=..., dtype=...)]"
         )
     if view.sql is not None:
         _check_sql(view, view.sql, report)

@@ -30,13 +30,12 @@ __all__ = ["check_duration", "check_schedule", "check_selection", "check_view"]
 def check_view(view: BatchFeatureView, schemas: Schemas, report: Report, repo: Path) -> None:
     """Check a batch feature view's options, inputs, transformation, features and expectations."""
     step = _check_options(view, report)
-    ways = [way for way in ("aggregations", "sql", "function") if getattr(view, way)]
-    if len(ways) > 1:
-        report.add(view, f"has {' and '.join(ways)}; a view has at most one of aggregations, sql and function")
+    if view.sql and view.function:
+        report.add(view, "has sql and function; a view has at most one of them")
     _check_inputs(view, schemas, report)
     if not view.entities:
         report.add(view, "has no entities; name at least one, such as entities=[user]")
-    if len(ways) <= 1:
+    if not (view.sql and view.function):
         check_transformation(view, schemas, report, repo)
         if view.aggregations:
             check_aggregations(view, schemas, report, step)

@@ -16,6 +16,7 @@ from featurestore.ir.nodes import (
     Aggregations,
     CodeRef,
     DeltaSourceNode,
+    EventQuery,
     FeatureRef,
     FieldNode,
     FileSourceNode,
@@ -69,7 +70,8 @@ DATA_FIELDS: Mapping[type, tuple[str, ...]] = {
     SqlTransformation: ("text", "per", "lookback"),
     FunctionTransformation: ("code", "per", "lookback"),
     AggregationNode: ("name", "function", "column", "window", "where", "k", "percentile", "limit", "dtype"),
-    Aggregations: ("items",),
+    EventQuery: ("transformation", "columns"),
+    Aggregations: ("items", "events"),
     CronSchedule: ("expression",),
     PeriodSchedule: ("period",),
     ViewNode: ("join_keys", "inputs", "transformation", "features", "schedule", "data_delay"),
@@ -135,11 +137,13 @@ def read_columns(view: ViewNode, source: FileSourceNode | DeltaSourceNode) -> fr
     match view.transformation:
         case Passthrough():
             needed |= {feature.name for feature in view.features}
-        case Aggregations(items=items):
+        case Aggregations(items=items, events=None):
             needed |= {item.column for item in items} | _words(" ".join(item.where or "" for item in items))
-        case SqlTransformation(text=text):
+        case (
+            SqlTransformation(text=text) | Aggregations(events=EventQuery(transformation=SqlTransformation(text=text)))
+        ):
             needed |= every if "*" in re.sub(r"(?i)count\(\s*\*\s*\)", "", text) else _words(text)
-        case FunctionTransformation():
+        case FunctionTransformation() | Aggregations():
             needed |= every
         case _:
             assert_never(view.transformation)
@@ -153,34 +157,44 @@ def _view(view: ViewNode, manifest: Manifest) -> dict[str, Any]:
     identity["features"] = _unordered(_encode_all(view.features))
     transformation: dict[str, Any]
     match view.transformation:
-        case Aggregations(items=items):
+        case Aggregations(items=items, events=query):
             transformation, depends_on_grid = {"items": _unordered(_encode_all(items))}, True
+            if query is not None:
+                transformation["events"] = _user_code(query.transformation)
+                transformation["columns"] = _unordered(_encode_all(query.columns))
         case Passthrough():
             transformation, depends_on_grid = {}, False
-        case SqlTransformation(text=text, per=per):
-            transformation = {**_encode(view.transformation, skip=("text",)), "text": _layout_free(text)}
-            depends_on_grid = per == "step"
-            inputs = _unordered(inputs)
-        case FunctionTransformation(code=code, per=per):
-            transformation = {**_encode(view.transformation, skip=("code",)), "code": _encode(code)}
-            depends_on_grid = per == "step"
+        case SqlTransformation(per=per) | FunctionTransformation(per=per):
+            transformation, depends_on_grid = _user_code(view.transformation), per == "step"
         case _:
             assert_never(view.transformation)
+    if isinstance(view.user_code, SqlTransformation):
+        inputs = _unordered(inputs)
     identity["transformation"] = {"kind": type(view.transformation).__name__, **transformation}
     identity["inputs"] = inputs
     identity["schedule"] = encode_node(view.schedule) if depends_on_grid else None
     return identity
 
 
+def _user_code(code: SqlTransformation | FunctionTransformation) -> dict[str, Any]:
+    match code:
+        case SqlTransformation(text=text):
+            return {**_encode(code, skip=("text",)), "text": _layout_free(text)}
+        case FunctionTransformation(code=function):
+            return {**_encode(code, skip=("code",)), "code": _encode(function)}
+        case _:
+            assert_never(code)
+
+
 def _input(entry: InputNode, view: ViewNode, manifest: Manifest) -> dict[str, Any]:
     placeholder: dict[str, Any] = {}
     match entry:
         case SourceInput(source=name):
-            if isinstance(view.transformation, SqlTransformation):
+            if isinstance(view.user_code, SqlTransformation):
                 placeholder = {"placeholder": name}
             return {**_source(name, view, manifest), **placeholder}
         case ViewInputNode(view=name, features=features, alias=alias, join_key_map=join_key_map):
-            if isinstance(view.transformation, SqlTransformation):
+            if isinstance(view.user_code, SqlTransformation):
                 placeholder = {"placeholder": alias}
             parent = _fingerprint_of(name, manifest)
             return {"view": parent, "features": sorted(features), "keys": encode_node(join_key_map), **placeholder}

@@ -17,8 +17,15 @@ from featurestore.ir.sources import (
     RequestSourceNode,
     SourceNode,
 )
-from featurestore.spec.aggregation import AggregationFunction
-from featurestore.spec.dtypes import DType
+from featurestore.ir.transformations import (
+    AggregationNode,
+    Aggregations,
+    EventQuery,
+    FunctionTransformation,
+    Passthrough,
+    SqlTransformation,
+    Transformation,
+)
 
 __all__ = [
     "AggregationNode",
@@ -26,6 +33,7 @@ __all__ = [
     "CodeRef",
     "DeltaSourceNode",
     "EntityNode",
+    "EventQuery",
     "ExpectationNode",
     "FeatureRef",
     "FieldNode",
@@ -83,48 +91,6 @@ InputNode: TypeAlias = SourceInput | ViewInputNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passthrough:
-    """The source's rows as they are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqlTransformation:
-    text: str
-    per: Literal["row", "step"]
-    lookback: timedelta | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionTransformation:
-    code: CodeRef
-    per: Literal["row", "step"]
-    lookback: timedelta | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AggregationNode:
-    """``column`` is None only for a count of rows; ``window`` None is the whole lifetime; ``dtype`` is the output's."""
-
-    name: str
-    function: AggregationFunction
-    column: str | None
-    window: timedelta | None
-    where: str | None = None
-    k: int | None = None
-    percentile: float | None = None
-    limit: int | None = None
-    dtype: DType
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aggregations:
-    items: tuple[AggregationNode, ...]
-
-
-Transformation: TypeAlias = Passthrough | SqlTransformation | FunctionTransformation | Aggregations
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectationNode:
     name: str
     arguments: str
@@ -168,6 +134,17 @@ class ViewNode:
     @property
     def is_aggregate(self) -> bool:
         return isinstance(self.transformation, Aggregations)
+
+    @property
+    def user_code(self) -> SqlTransformation | FunctionTransformation | None:
+        """The query or function that inputs go through; None where their rows are taken as they are."""
+        match self.transformation:
+            case SqlTransformation() | FunctionTransformation() as code:
+                return code
+            case Aggregations(events=EventQuery(transformation=code)):
+                return code
+            case _:
+                return None
 
     @property
     def longest_window(self) -> timedelta | None:

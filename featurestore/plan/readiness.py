@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
-from featurestore.intervals import Coverage, Interval, show_duration, show_instant
+from featurestore.intervals import EPOCH, Coverage, Interval, show_duration, show_instant
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import (
     DeltaSourceNode,
@@ -22,7 +22,7 @@ from featurestore.ir.nodes import (
 from featurestore.plan.missing import first_step
 from featurestore.spec.source import After, Marker, Watermark
 
-__all__ = ["Facts", "Readiness", "Wait", "check_readiness", "raw_sources"]
+__all__ = ["Facts", "Readiness", "Wait", "check_readiness", "looks_back_to", "raw_sources"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def check_readiness(manifest: Manifest, view: StoredViewNode, interval: Interval
     for source in raw_sources(manifest, view):
         waits += _source_waits(source, interval, facts)
     for name in manifest.parents(view):
-        waits += _parent_waits(manifest.stored_view(name), interval, facts)
+        waits += _parent_waits(manifest.stored_view(name), _read_of_parents(view, interval), facts)
     return Readiness(waits_for=tuple(waits))
 
 
@@ -83,6 +83,23 @@ def raw_sources(manifest: Manifest, view: StoredViewNode) -> tuple[FileSourceNod
         if isinstance(entry, SourceInput):
             found |= {source.name: source for source in _batch(manifest, entry.source)}
     return tuple(found.values())
+
+
+def looks_back_to(view: StoredViewNode, interval: Interval) -> datetime:
+    """Give the earliest instant whose rows a step reads; its own start where it looks no further back."""
+    if not isinstance(view, ViewNode):
+        return interval.start
+    lookback = (view.user_code.lookback if view.user_code is not None else None) or timedelta(0)
+    if not view.is_aggregate:
+        return min(interval.start, interval.end - lookback)
+    longest = view.longest_window
+    return EPOCH if longest is None else interval.start - longest - lookback
+
+
+def _read_of_parents(view: StoredViewNode, interval: Interval) -> Interval:
+    """Windows go over rows of input views as far back as they reach; everything else reads them as of the step."""
+    is_aggregate = isinstance(view, ViewNode) and view.is_aggregate
+    return Interval(looks_back_to(view, interval), interval.end) if is_aggregate else interval
 
 
 def _batch(manifest: Manifest, name: str) -> Iterator[FileSourceNode | DeltaSourceNode]:

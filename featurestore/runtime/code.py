@@ -17,8 +17,7 @@ __all__ = ["applied_archive", "code_of", "ship_archive", "ship_code"]
 def code_of(view: StoredViewNode, manifest: Manifest) -> tuple[CodeRef, ...]:
     """Name the functions that computing ``view`` calls."""
     if isinstance(view, ViewNode):
-        transformation = view.transformation
-        return (transformation.code,) if isinstance(transformation, FunctionTransformation) else ()
+        return (view.user_code.code,) if isinstance(view.user_code, FunctionTransformation) else ()
     assert isinstance(view, PredictionViewNode)
     on_demand = [manifest.on_demand_views[ref.view].code for ref in view.inputs if ref.view in manifest.on_demand_views]
     load = [view.model.load] if isinstance(view.model.load, CodeRef) else []

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from pyarrow import fs
 
 from featurestore.filesystems import open_files
-from featurestore.intervals import EPOCH, Interval
-from featurestore.ir.nodes import Aggregations, FunctionTransformation, SqlTransformation, StoredViewNode, ViewNode
-from featurestore.plan.readiness import Facts, check_readiness, raw_sources
+from featurestore.intervals import Interval
+from featurestore.ir.nodes import StoredViewNode
+from featurestore.plan.readiness import Facts, check_readiness, looks_back_to, raw_sources
 from featurestore.runtime.context import RuntimeContext
 from featurestore.spec.source import Marker, Watermark
 from featurestore.stores.base import RunState
@@ -48,8 +46,8 @@ def gather_facts(context: RuntimeContext, view: StoredViewNode, interval: Interv
 
 def _refused_behind(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> tuple[str, ...]:
     """Name refused steps whose rows this step's windows still hold: they would get past the gate that way."""
-    start = _looks_back_to(view, interval)
-    if start is None or start >= interval.start:
+    start = looks_back_to(view, interval)
+    if start >= interval.start:
         return ()
     behind = Interval(start, interval.start)
     latest = {run.interval: run for run in context.ledger.runs(view.name, view.version, behind)}
@@ -57,23 +55,6 @@ def _refused_behind(context: RuntimeContext, view: StoredViewNode, interval: Int
     return tuple(
         f"{view.name}: {step} was refused by the gate; its rows are in this step's windows" for step in refused
     )
-
-
-def _looks_back_to(view: StoredViewNode, interval: Interval) -> datetime | None:
-    """Give the earliest instant whose rows the step reads; None when it reads its own interval alone."""
-    if not isinstance(view, ViewNode):
-        return None
-    match view.transformation:
-        case Aggregations():
-            longest = view.longest_window
-            return EPOCH if longest is None else interval.start - longest
-        case (
-            SqlTransformation(lookback=timedelta() as lookback)
-            | FunctionTransformation(lookback=timedelta() as lookback)
-        ):
-            return interval.end - lookback
-        case _:
-            return None
 
 
 def _marker_exists(context: RuntimeContext, ready: Marker, interval: Interval) -> bool:

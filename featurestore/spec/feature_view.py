@@ -33,9 +33,10 @@ Schedule: TypeAlias = str | timedelta
 class BatchFeatureView(Selectable):
     """Features computed by Spark into Delta, and from there into Redis.
 
-    Exactly one of these says how rows come about: ``aggregations`` (windows over the source), ``sql`` (with
-    ``{source_name}`` placeholders), ``function`` (PySpark DataFrames in and out; see ``batch_feature_view``), or none
-    of them: the source's columns named by ``schema`` are taken as they are.
+    These say how rows come about: ``aggregations`` (windows over the source), ``sql`` (with ``{source_name}``
+    placeholders) or ``function`` (PySpark DataFrames in and out; see ``batch_feature_view``), or none of them: the
+    source's columns named by ``schema`` are taken as they are. ``aggregations`` beside ``sql`` or ``function`` go over
+    the rows that it makes, row by row, of rows at most ``lookback`` older; ``schema`` then names their columns.
 
     ``per="row"`` declares that an ``sql`` or ``function`` view maps each source row by itself; ``"step"`` (default)
     runs it once for each step over ``[step_end - lookback, step_end)`` of its event sources.

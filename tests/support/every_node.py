@@ -185,8 +185,15 @@ def every_node() -> Manifest:
     sums = view_node("sums", nodes.Aggregations(items=(total,)), (nodes.SourceInput(source="clicks"),))
     reads_sums = nodes.ViewInputNode(view="sums", features=("total",), alias="s", join_key_map=(("user_id", "sender"),))
     sql = nodes.SqlTransformation(text="SELECT user_id, clicked FROM {clicks} JOIN {s}", per="step", lookback=DAY)
+    events = nodes.EventQuery(
+        transformation=nodes.SqlTransformation(text="SELECT user_id, clicked FROM {clicks}", per="row", lookback=DAY),
+        columns=(nodes.FieldNode(name="clicked", dtype=Int64),),
+    )
     views = (
         sums,
+        view_node(
+            "joined_sums", nodes.Aggregations(items=(total,), events=events), (nodes.SourceInput(source="clicks"),)
+        ),
         view_node("plain", nodes.Passthrough(), (nodes.SourceInput(source="orders"),)),
         view_node("joined", sql, (nodes.SourceInput(source="clicks"), reads_sums)),
         view_node(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode, ViewNode
 
-__all__ = ["EventSourceNode", "Events", "Key", "SourceEvent", "events_by_key"]
+__all__ = ["EventSourceNode", "Events", "Key", "SourceEvent", "events_by_key", "queried_events"]
 
 Key: TypeAlias = tuple[Any, ...]
 EventSourceNode: TypeAlias = FileSourceNode | DeltaSourceNode
@@ -23,6 +24,17 @@ class SourceEvent:
 
 
 Events: TypeAlias = Mapping[Key, list[SourceEvent]]
+
+
+def queried_events(view: ViewNode, rows: Iterable[Mapping[str, Any]]) -> Events:
+    """Sort the rows that a view's query makes to the keys they are about; they have the times' names in tables."""
+    events: dict[Key, list[SourceEvent]] = {}
+    for row in rows:
+        key = tuple(row[field.name] for field in view.join_keys)
+        if None not in key:
+            event = SourceEvent(timestamp=row[EVENT_TIMESTAMP], created=row.get(CREATED_TIMESTAMP), columns=row)
+            events.setdefault(key, []).append(event)
+    return events
 
 
 def events_by_key(view: ViewNode, source: EventSourceNode, rows: Iterable[Mapping[str, Any]]) -> Events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import reduce
@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore.engines.base import ComputedStep, ComputeRequest, SourcePin
+from featurestore.engines.spark.events import QueriedEvents
 from featurestore.engines.spark.inputs import Input, parent_input
 from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.pins import pin_source
@@ -74,8 +75,8 @@ class SparkEngine:
         match view.transformation:
             case Passthrough():
                 rows, event_range = self._passthrough(request, inputs, counts)
-            case Aggregations(items=items):
-                rows, event_range = self._aggregated(request, inputs, Aggregations(items=items), counts)
+            case Aggregations() as aggregations:
+                rows, event_range = self._aggregated(request, inputs, aggregations, counts)
             case SqlTransformation() | FunctionTransformation() as code:
                 rows, event_range = self._user_code(request, inputs, code, counts)
             case _:
@@ -107,9 +108,10 @@ class SparkEngine:
     def _aggregated(
         self, request: ComputeRequest, inputs: list[Input], aggregations: Aggregations, counts: PassCounts
     ) -> tuple[DataFrame, Interval]:
-        view, (events,), items = request.view, inputs, aggregations.items
+        view, items = request.view, aggregations.items
+        events = self._events(view, aggregations, inputs)
         if events.timestamp is None:
-            message = f"aggregations need a source with a timestamp_field; {events.name!r} has none"
+            message = f"aggregations need a source with a timestamp_field; {inputs[0].name!r} has none"
             raise DefinitionError([Problem(location="inputs", object=view.name, message=message)])
         steps, hop = _steps(view, request.interval), hop_micros(view)
         lookback = view.longest_window
@@ -126,6 +128,13 @@ class SparkEngine:
         changed = changed_rows(read, items, Steps(steps=steps, first=request.first, hop=hop))
         stamped = changed.withColumn(CREATED_TIMESTAMP, F.lit(request.created))
         return conformed(view, stamped), _after(request.interval)
+
+    def _events(self, view: ViewNode, aggregations: Aggregations, inputs: list[Input]) -> Input | QueriedEvents:
+        query = aggregations.events
+        if query is None:
+            return inputs[0]
+        code = query.transformation
+        return QueriedEvents(view=view, query=query, inputs=inputs, run=lambda frames: self._call(view, code, frames))
 
     def _user_code(
         self, request: ComputeRequest, inputs: list[Input], code: _UserCode, counts: PassCounts
@@ -158,6 +167,9 @@ class SparkEngine:
             else part.within(start, step.end)
             for part in inputs
         }
+        return self._call(view, code, frames)
+
+    def _call(self, view: ViewNode, code: _UserCode, frames: Mapping[str, DataFrame]) -> DataFrame:
         if isinstance(code, SqlTransformation):
             return run_sql(self._spark, view.name, code.text, frames)
         return run_function(view.name, code.code, frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 
@@ -15,7 +16,7 @@ from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import FieldNode, ViewNode
 from featurestore.spec.dtypes import Timestamp, show_dtype
 
-__all__ = ["conformed", "has_null_key", "unique"]
+__all__ = ["conformed", "has_null_key", "selected", "unique"]
 
 _TIMES = (
     FieldNode(name=EVENT_TIMESTAMP, dtype=Timestamp),
@@ -29,26 +30,31 @@ def has_null_key(view: ViewNode) -> Column:
 
 
 def conformed(view: ViewNode, frame: DataFrame) -> DataFrame:
-    """Select keys, event_timestamp, created_timestamp and features in the manifest's types.
+    """Select keys, event_timestamp, created_timestamp and features in the manifest's types, as ``selected`` does."""
+    return selected(frame, (*view.join_keys, *_TIMES, *view.features), view=view.name)
+
+
+def selected(frame: DataFrame, fields: Iterable[FieldNode], *, view: str) -> DataFrame:
+    """Select columns in the types that they are declared to have.
 
     SchemaMismatch lists all columns that are missing or of another kind; a value that its type cannot hold fails the
     query, naming view and column.
     """
     types = {field.name.lower(): field.dataType for field in frame.schema}
     problems, columns = [], []
-    for field in (*view.join_keys, *_TIMES, *view.features):
+    for field in fields:
         found, wanted = types.get(field.name.lower()), spark_type(field.dtype)
         if found is None or not is_castable(found, wanted):
             problems.append(
                 Problem(
-                    location=f"view {view.name!r}",
+                    location=f"view {view!r}",
                     object=field.name,
                     message=f"found {found.simpleString() if found else f'no such column among {frame.columns}'}, "
                     f"valid is {show_dtype(field.dtype)}; correct the schema, or CAST in the query",
                 )
             )
             continue
-        what = f"view {view.name!r}, column {field.name!r}"
+        what = f"view {view!r}, column {field.name!r}"
         columns.append(checked_cast(F.col(quote(field.name)), found, wanted, what=what).alias(field.name))
     if problems:
         raise SchemaMismatch(problems)

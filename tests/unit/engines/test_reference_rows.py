@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +15,17 @@ from featurestore.engines.reference.events import events_by_key
 from featurestore.engines.reference.feature_rows import FeatureRow, aggregate_rows, plain_rows
 from featurestore.engines.reference.lookup import as_of, holds, point_in_time
 from featurestore.intervals import Coverage, Interval
-from featurestore.ir.nodes import AggregationNode, Aggregations, CodeRef, FieldNode, FunctionTransformation, ViewNode
+from featurestore.ir.nodes import (
+    AggregationNode,
+    Aggregations,
+    CodeRef,
+    EventQuery,
+    FieldNode,
+    FunctionTransformation,
+    SourceInput,
+    SqlTransformation,
+    ViewNode,
+)
 from featurestore.spec.aggregation import AggregationFunction as F
 from featurestore.spec.dtypes import Int64
 from tests.support.nodes import START, aggregate_view, clicks, plain_view
@@ -202,6 +214,36 @@ def test_the_engine_reads_its_pin_and_gives_columns() -> None:
     ]
     assert computed.raw == [event(0.5, 3)]
     assert at(1) in computed.event_range and at(0) not in computed.event_range
+
+
+def test_the_engine_aggregates_what_a_query_makes_of_all_inputs() -> None:
+    users = [{"user_id": 1, "weight": 10}]
+
+    def weighted(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+        weights = {row["user_id"]: row["weight"] for row in rows["users"]}
+        return [
+            {**row, "event_timestamp": row["ts"], "clicked": row["clicked"] * weights[row["user_id"]]}
+            for row in rows["clicks"]
+        ]
+
+    query = EventQuery(
+        transformation=SqlTransformation(text="", per="row", lookback=None),
+        columns=(FieldNode(name="clicked", dtype=Int64),),
+    )
+    view = stats()
+    assert isinstance(view.transformation, Aggregations)
+    view = replace(
+        view,
+        transformation=replace(view.transformation, events=query),
+        inputs=(SourceInput(source="clicks"), SourceInput(source="users")),
+    )
+    engine = ReferenceEngine(
+        sources={"clicks": clicks(), "users": clicks(name="users")},
+        rows={"clicks": [event(0.5, 3)], "users": users},
+        queries={view.name: weighted},
+    )
+    request = ComputeRequest(view=view, interval=Interval(at(0), at(1)), first=True, created=at(5), pins={})
+    assert [(row["clicks"], row["total"]) for row in engine.compute(request).rows] == [(1, 30)]
 
 
 def test_the_engine_refuses_user_code() -> None:

@@ -29,6 +29,9 @@ OTHER_NAMES = {
     (nodes.FeatureRef, "view"): "plain",
     (nodes.PushSourceNode, "batch_source"): "clicks",
     (nodes.KafkaSourceNode, "batch_source"): "orders",
+    (nodes.Aggregations, "events"): nodes.EventQuery(
+        transformation=nodes.SqlTransformation(text="SELECT * FROM {clicks}", per="row", lookback=None), columns=()
+    ),
 }
 SOURCE_READERS = {"clicks": "sums", "orders": "plain", "push": "flags", "topic": "by_topic"}
 

@@ -74,6 +74,18 @@ def test_an_input_view_must_cover_the_step() -> None:
     ]
 
 
+def test_windows_over_an_input_views_rows_need_all_of_their_length() -> None:
+    parent = plain_view(name="parent", start=START - timedelta(days=30))
+    child = aggregate_view(name="child", inputs=(reads("parent"),))
+    assert waits(child, parent, coverages={"parent": Coverage.of([STEP])}) == [
+        "parent: not computed yet for [2025-12-26T00:00:00Z, 2026-01-02T00:00:00Z)"
+    ]
+    week = Interval(STEP.start - timedelta(days=7), STEP.end)
+    assert waits(child, parent, coverages={"parent": Coverage.of([week])}) == []
+    young = plain_view(name="parent", start=START)
+    assert waits(child, young, coverages={"parent": Coverage.of([Interval(START, STEP.end)])}) == []
+
+
 def test_nothing_is_waited_for_before_an_input_views_first_step() -> None:
     child = plain_view(name="child", inputs=(reads("stats", "total"),))
     assert waits(child, aggregate_view(start=STEP.end)) == []
