@@ -13,6 +13,7 @@ import pyarrow as pa
 from featurestore.codec.arrow import arrow_schema, arrow_type, as_arrow
 from featurestore.codec.stamp import is_newer
 from featurestore.codec.value import RowCodec
+from featurestore.errors import FeatureNotFound
 from featurestore.ingest.frames import RawColumn
 from featurestore.ingest.on_demand_routes import OnDemandRoute
 from featurestore.ingest.row_choice import RowChoice
@@ -21,7 +22,7 @@ from featurestore.ir.columns import INPUTS_DIGEST, stored_features
 from featurestore.ir.nodes import FieldNode, OnDemandViewNode, StoredViewNode, ViewNode
 from featurestore.ondemand.arrays import Column, read_column
 from featurestore.ondemand.functions import Resolve, run_on_demand
-from featurestore.retrieval.plan import OnDemandCall, RequestArgument, StoredArgument
+from featurestore.retrieval.plan import OnDemandCall, RequestArgument
 from featurestore.runtime.pairs import PairEncoder, pairs_of
 from featurestore.serving.code import CodeSource
 from featurestore.serving.entity_rows import EntityColumns
@@ -109,16 +110,12 @@ class OnDemandRows:
 
     def _plan(self, route: OnDemandRoute) -> _Planned | None:
         view = route.view
-        bound = self._snapshot.bound([f"{view.name}:{field.name}" for field in view.features], True)
+        try:
+            bound = self._snapshot.bound([f"{view.name}:{field.name}" for field in view.features], True)
+        except FeatureNotFound as error:  # an input's served version is older than the applied one
+            self.skipped[view.name] = str(error)
+            return None
         [call] = bound.plan.calls
-        for argument in call.arguments:
-            if isinstance(argument, StoredArgument):
-                source = bound.plan.reads[argument.read].view
-                if argument.feature not in {field.name for field in source.features}:
-                    self.skipped[view.name] = (
-                        f"version {source.version} of {source.name}, which is served, lacks {argument.feature}"
-                    )
-                    return None
         names = dict.fromkeys(name for read in bound.reads for _, name in read.columns)
         frame = self._checker.frame.columns
         columns = EntityColumns(len(self._rows), {name: _taken(frame[name], self._rows) for name in names})

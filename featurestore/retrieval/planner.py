@@ -32,7 +32,7 @@ from featurestore.retrieval.plan import (
     StoredOutput,
     ViewRead,
 )
-from featurestore.retrieval.refs import Reference, parse_reference, suggest
+from featurestore.retrieval.refs import Reference, find_field, parse_reference, suggest
 from featurestore.retrieval.versions import ManifestVersions
 
 __all__ = ["Features", "plan_request"]
@@ -140,16 +140,17 @@ class _Planner:
                     f"applied one; ask for {ref.view}:{ref.feature}",
                     view=ref.view,
                 )
-            field = _field(on_demand, ref)
+            field = find_field(on_demand, ref)
             is_written = self._versions.is_written(on_demand)
             call = self._call(on_demand, ref.join_key_map, needs_request=not is_written)
+            self._check_inputs(ref, self._call_list[call])
             if is_written:
                 row = self._read(on_demand, ref.join_key_map)
                 self._call_list[call] = replace(self._call_list[call], row=row)
             return OnDemandOutput(name=name, ref=ref.text, dtype=field.dtype, call=call, feature=field.name)
         prediction = manifest.prediction_views.get(ref.view)
         if prediction is not None and ref.version in (None, prediction.version):
-            field = _field(prediction, ref)
+            field = find_field(prediction, ref)
             return self._prediction_output(name, ref, prediction, field)
         if prediction is None and ref.view not in manifest.views:
             valid = [*manifest.views, *manifest.on_demand_views, *manifest.prediction_views]
@@ -161,7 +162,7 @@ class _Planner:
         attached = manifest.prediction_views.get(ref.feature)
         if attached is not None and attached.attach_to == ref.view and ref.version is None:
             return self._prediction_output(name, ref, attached, attached.features[0])
-        field = _field(
+        field = find_field(
             node, ref, [view.name for view in manifest.prediction_views.values() if view.attach_to == ref.view]
         )
         read = self._read(node, ref.join_key_map, is_published)
@@ -222,6 +223,18 @@ class _Planner:
             self._calls[identity] = len(self._call_list)
             self._call_list.append(OnDemandCall(view=view, arguments=(*arguments, *requested)))
         return self._calls[identity]
+
+    def _check_inputs(self, ref: Reference, call: OnDemandCall) -> None:
+        """Refuse what cannot be computed while an input's served version is one that lacks a feature."""
+        for argument in call.arguments:
+            if isinstance(argument, StoredArgument):
+                view = self._read_list[argument.read].view
+                if argument.feature not in {field.name for field in view.features}:
+                    raise FeatureNotFound(
+                        f"{ref.text!r} reads {view.name}:{argument.feature}, which version {view.version} of "
+                        f"{view.name!r} lacks; that version is served until the applied one is published",
+                        feature=ref.feature,
+                    )
 
     def _arguments(self, refs: Sequence[FeatureRef], join_key_map: tuple[tuple[str, str], ...]) -> tuple[Argument, ...]:
         counts: dict[str, int] = {}
@@ -284,13 +297,3 @@ def _compose(inner: tuple[tuple[str, str], ...], outer: tuple[tuple[str, str], .
     renamed = dict(outer)
     composed = {key: renamed.get(column, column) for key, column in inner}
     return tuple({**renamed, **composed}.items())
-
-
-def _field(view: OnlineViewNode, ref: Reference, attached: Sequence[str] = ()) -> FieldNode:
-    for field in view.features:
-        if field.name == ref.feature:
-            return field
-    hint = suggest(ref.feature, [*(field.name for field in view.features), *attached])
-    raise FeatureNotFound(
-        f"{ref.text!r}: view {ref.view!r} has no feature {ref.feature!r}: {hint}", feature=ref.feature
-    )

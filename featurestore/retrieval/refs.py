@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from featurestore.errors import FeatureNotFound
+from featurestore.ir.nodes import FieldNode, OnlineViewNode
 
-__all__ = ["Reference", "parse_reference", "requested_features", "suggest"]
+__all__ = ["Reference", "find_field", "parse_reference", "requested_features", "suggest"]
 
 _REFERENCE = re.compile(r"(?P<view>[^:@\s]+)(?:@(?P<version>[0-9]+))?:(?P<feature>[^:@\s]+)")
 
@@ -58,3 +59,14 @@ def requested_features(features: Sequence[str] | str | None, feature_refs: Seque
     if chosen is None:
         raise FeatureNotFound('no features are named; give features=["view:feature", …] or a service\'s name')
     return chosen
+
+
+def find_field(view: OnlineViewNode, ref: Reference, attached: Sequence[str] = ()) -> FieldNode:
+    """Find the feature that a reference names, else FeatureNotFound; ``attached`` are other names that are valid."""
+    for field in view.features:
+        if field.name == ref.feature:
+            return field
+    hint = suggest(ref.feature, [*(field.name for field in view.features), *attached])
+    raise FeatureNotFound(
+        f"{ref.text!r}: view {ref.view!r} has no feature {ref.feature!r}: {hint}", feature=ref.feature
+    )

@@ -96,6 +96,7 @@ def test_a_push_stores_what_the_applied_function_gives(store: FeatureStore) -> N
         [30, 40],
         2,
     )
+    assert store.scan_orphans() == 0
     replay = store.push("visits", VISITS | {"event_timestamp": ["2026-01-01T00:00:00Z"] * 2})
     assert (replay.written, replay.ignored) == (0, 4)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from featurestore.codec.pointer import VersionRef
+from featurestore.errors import FeatureNotFound
 from featurestore.ingest.writer import OnlineWriter
 from featurestore.ir.nodes import CodeRef, FieldNode, PredictionViewNode
 from featurestore.serving.client import OnlineClient
@@ -176,7 +177,11 @@ def test_a_served_version_without_an_input_leaves_the_features_to_lookups() -> N
     manifests = FixedManifests(world.manifest, (amounts(),))
     writer = OnlineWriter(world.store, PROJECT, manifests=manifests, clock=world.clock)
     result = writer.write("amounts", {"user_id": [1], "amount": [1.0], "fee": [2.0]})
-    assert result.skipped == {"mixes": "version 1 of amounts, which is served, lacks fee"}
+    message = "'mixes:mixed' reads amounts:fee, which version 1 of 'amounts' lacks; that version is served until the "
+    assert result.skipped["mixes"].startswith(message)
+    client = OnlineClient(world.store, PROJECT, manifests=manifests, clock=world.clock)
+    with pytest.raises(FeatureNotFound, match="which version 1 of 'amounts' lacks"):
+        client.get_online_features(["mixes:mixed"], [{"user_id": 1}])
 
 
 def test_pandas_and_python_functions_are_written_alike() -> None:
