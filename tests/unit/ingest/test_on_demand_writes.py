@@ -242,3 +242,11 @@ def test_another_version_of_an_input_makes_what_was_written_not_hold() -> None:
     switched.put(newer, 1, {"amount": 1.0}, event=NOW, created=NOW)
     CALLS.clear()
     assert (mixed(switched), CALLS) == (1005.0, [1])
+
+
+@pytest.mark.parametrize("frame", [{"user_id": [], "amount": []}, {"user_id": [None], "amount": [1.0]}])
+def test_a_frame_without_valid_rows_computes_nothing(frame: dict[str, list[Any]]) -> None:
+    world = written_world()
+    result = writer_on(world).write("amounts", frame, on_invalid="dead_letter")
+    assert (result.written, result.dead_lettered, CALLS) == (0, len(frame["user_id"]), [])
+    assert world.client.get_online_features(["mixes:mixed"], []).to_dict() == {"user_id": [], "mixed": []}
