@@ -30,8 +30,6 @@ __all__ = ["Comparison", "LocalPairs", "Pairs", "SendPlan", "SparkPairs", "clien
 _BATCH_ROWS = 2_048
 _SLICES_PER_SECOND = 20
 """Under a rate, rows go in lots of a twentieth of a second: readers see no bursts."""
-_KEYS_READ_BACK = 64
-"""At once: a lookup waits for the end of a command, and for 2,048 keys that is a millisecond."""
 _SAMPLE = 10
 _COUNTS = ("sent", "ignored", "bytes", "expired")
 _LAST = 256
@@ -157,7 +155,7 @@ def compare_pairs(store: OnlineStore, batches: Iterable[pa.RecordBatch], plan: S
     """
     for part in _parts(batches, plan.lot):
         pairs = pairs_of(part)
-        found = store.read([key for key, _ in pairs], lot=_KEYS_READ_BACK)
+        found = store.read([key for key, _ in pairs])
         gone = np.asarray(part["expire_at_ms"])
         now_ms = store.time_micros() // 1000 if (gone > 0).any() and None in found else 0
         may_be_gone = ((gone > 0) & (gone <= now_ms)).tolist()

@@ -237,12 +237,8 @@ class WriteCount:
 class OnlineReader(Protocol):
     """What a lookup needs; ``deadline`` is seconds from now, None for the store's default."""
 
-    def read(
-        self, keys: Sequence[bytes], *, deadline: float | None = None, lot: int | None = None
-    ) -> list[bytes | None]:
-        """Give the stored bytes of each key, in order, in one round trip (one for each shard of a cluster).
-
-        ``lot`` bounds the keys of one command, for whose end others wait."""
+    def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
+        """Give the stored bytes of each key, in order, in one round trip (one for each shard of a cluster)."""
         ...
 
 
@@ -260,7 +256,11 @@ class OnlineStore(OnlineReader, SideRecords, Protocol):
     """Packed values by binary key; values carry their own stamp (``codec.value``)."""
 
     def write_if_newer(
-        self, pairs: Sequence[tuple[bytes, bytes]], *, expire_at_ms: Sequence[int] | None = None, are_new: bool = False
+        self,
+        pairs: Sequence[tuple[bytes, bytes]],
+        *,
+        expire_at_ms: Sequence[int] | None = None,
+        are_new: bool = False,
     ) -> WriteCount:
         """Replace each value iff the new stamp is greater, atomically for each key. Replays do nothing.
 

@@ -32,9 +32,7 @@ class MemoryOnlineStore:
         self._sets: dict[bytes, dict[bytes, None]] = {}
         self._logs: dict[bytes, list[bytes]] = {}
 
-    def read(
-        self, keys: Sequence[bytes], *, deadline: float | None = None, lot: int | None = None
-    ) -> list[bytes | None]:
+    def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
         """Give the stored bytes of each key, in order."""
         if deadline is not None and deadline <= 0:
             raise DeadlineExceeded("the read was not made: the deadline had passed")

@@ -1,24 +1,18 @@
-"""Rows and scripts on groups of keys: in order, in bounded commands and round trips, loaded where they are missing."""
+"""Scripts called on groups of keys: in order, in bounded round trips, loaded where they are missing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import redis
 
-from featurestore.codec.keys import KeyCodec
 from featurestore.errors import OnlineStoreUnavailable
-from featurestore.spec.dtypes import Int64
 from featurestore.stores.redis.scripts import Script
 from featurestore.stores.redis.store import RedisOnlineStore
 from tests.support.online import running_redis
-from tests.support.rows import fields_of, number_rows
 
 pytestmark = pytest.mark.redis
-
-KEYS = KeyCodec(project_id=1, storage_id=42, fields=fields_of(k=Int64))
 
 SET_ALL = Script("for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end return {#KEYS, ARGV[1]}")
 """Sets all its keys to one value."""
@@ -68,29 +62,3 @@ def test_a_large_call_goes_in_bounded_parts(store: RedisOnlineStore, client: red
     groups = [([b"large%d" % number], [value]) for number in range(9)]
     assert [count for count, _ in store.run_script(SET_ALL, groups)] == [1] * 9
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 9 + 4
-
-
-def rows(count: int) -> list[tuple[bytes, bytes]]:
-    keys = [key for key in KEYS.encode({"k": np.arange(count)}) if key is not None]
-    return list(zip(keys, number_rows(count, event_us=1), strict=True))
-
-
-def calls(client: redis.Redis, command: str) -> int:
-    found: int = client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
-    return found
-
-
-def test_new_keys_are_set_without_the_script(store: RedisOnlineStore, client: redis.Redis) -> None:
-    store.write_if_newer(rows(128)[100:101])
-    client.config_resetstat()
-    assert store.write_if_newer(rows(256), are_new=True).written == 255
-    assert (calls(client, "msetnx"), calls(client, "evalsha")) == (4, 1)
-
-
-def test_a_read_in_lots_is_one_round_trip_of_small_commands(store: RedisOnlineStore, client: redis.Redis) -> None:
-    written = rows(130)
-    store.write_if_newer(written)
-    client.config_resetstat()
-    keys = [key for key, _ in reversed(written)]
-    assert store.read(keys, lot=64) == [value for _, value in reversed(written)]
-    assert calls(client, "mget") == 3

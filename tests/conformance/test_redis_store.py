@@ -65,6 +65,14 @@ def calls(client: redis.Redis) -> dict[str, int]:
 pytestmark = pytest.mark.redis
 
 
+def test_new_keys_are_set_without_the_script(store: RedisOnlineStore, client: redis.Redis) -> None:
+    store.write_if_newer(pairs(128)[100:101])
+    client.config_resetstat()
+    assert store.write_if_newer(pairs(256), are_new=True).written == 255
+    found = calls(client)
+    assert (found["msetnx"], found["evalsha"]) == (4, 1)
+
+
 def test_a_read_is_one_command(store: RedisOnlineStore, client: redis.Redis) -> None:
     store.read([key for key, _ in pairs(1000)])
     assert calls(client)["mget"] == 1

@@ -19,11 +19,9 @@ class CountingStore:
         self.claims = 0
         self.writes = 0
 
-    def read(
-        self, keys: Sequence[bytes], *, deadline: float | None = None, lot: int | None = None
-    ) -> list[bytes | None]:
+    def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
         self.reads.append(len(keys))
-        return self._inner.read(keys, deadline=deadline, lot=lot)
+        return self._inner.read(keys, deadline=deadline)
 
     def write_if_newer(
         self,

@@ -41,14 +41,14 @@ class Reading:
     rows mean: from primaries.
     """
 
-    def __init__(self, keys: Sequence[bytes], *, by_slot: bool, lot: int | None = None) -> None:
+    def __init__(self, keys: Sequence[bytes], *, by_slot: bool) -> None:
         self._keys = keys
         self.suits_replicas = any(key.startswith(b"{") for key in keys)
         self._places: list[Sequence[int]] = [range(len(keys))]
-        if not by_slot and lot is None:
+        if not by_slot:
             self.requests = [Request(("MGET", *keys))]
             return
-        groups = group_places(keys, limit=len(keys) if lot is None else lot, by_slot=by_slot)
+        groups = group_places(keys, limit=len(keys), by_slot=True)
         self._places = [places for _, places in groups]
         self.requests = [Request(("MGET", *(keys[place] for place in places)), slot) for slot, places in groups]
 

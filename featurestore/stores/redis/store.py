@@ -76,20 +76,14 @@ class RedisOnlineStore:
         """What the settings say, with defaults filled in."""
         return self._redis.options
 
-    def read(
-        self, keys: Sequence[bytes], *, deadline: float | None = None, lot: int | None = None
-    ) -> list[bytes | None]:
+    def read(self, keys: Sequence[bytes], *, deadline: float | None = None) -> list[bytes | None]:
         """Give the stored bytes of each key, in order, by one MGET; on a cluster one for each slot, sent together."""
         if not keys:
             return []
         expires = time.monotonic() + (self._deadline if deadline is None else deadline)
-        if (
-            lot is None
-            and self._only is not None
-            and (values := self._read_at_once(self._only, keys, expires)) is not None
-        ):
+        if self._only is not None and (values := self._read_at_once(self._only, keys, expires)) is not None:
             return values
-        reading = Reading(keys, by_slot=self._by_slot, lot=lot)
+        reading = Reading(keys, by_slot=self._by_slot)
         self._perform(reading.requests, expires, reads=reading.suits_replicas, keeps=TRY_AGAIN)
         if self._by_slot and (divided := reading.divide()):
             self._perform(divided, expires, reads=reading.suits_replicas)
