@@ -30,6 +30,8 @@ __all__ = ["Comparison", "LocalPairs", "Pairs", "SendPlan", "SparkPairs", "clien
 _BATCH_ROWS = 2_048
 _SLICES_PER_SECOND = 20
 """Under a rate, rows go in lots of a twentieth of a second: readers see no bursts."""
+_READ_BACK_ROWS = 256
+"""At once: a lookup waits for the end of a command, and reading 2,048 keys takes a millisecond."""
 _SAMPLE = 10
 _COUNTS = ("sent", "ignored", "bytes", "expired")
 _LAST = 256
@@ -153,7 +155,7 @@ def compare_pairs(store: OnlineStore, batches: Iterable[pa.RecordBatch], plan: S
     A stored value is right when its stamp is newer than the sent one's, or equal with equal bytes; one whose physical
     expiry is over may be gone.
     """
-    for part in _parts(batches, plan.lot):
+    for part in _parts(batches, min(plan.lot, _READ_BACK_ROWS)):
         pairs = pairs_of(part)
         found = store.read([key for key, _ in pairs])
         gone = np.asarray(part["expire_at_ms"])
