@@ -19,10 +19,10 @@ def open_files(address: str) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by a rename, so that readers see the old text or the new."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file by a rename, so that readers see the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     Path(temporary).replace(path)

@@ -11,12 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.errors import SettingsError
+from featurestore.settings_sections import (
+    OrchestrationSettings,
+    PublishSettings,
+    UpkeepSettings,
+    parse_orchestration,
+    parse_publish,
+    parse_upkeep,
+    refuse_unknown,
+    section_of,
+)
 
 __all__ = [
     "CONFIG_FILE",
     "OrchestrationSettings",
     "PublishSettings",
     "Settings",
+    "UpkeepSettings",
     "environment",
     "load_settings",
     "parse_settings",
@@ -26,43 +37,6 @@ __all__ = [
 CONFIG_FILE = "feature_store.yaml"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestrationSettings:
-    """How generated DAGs run: ``views_per_submit`` views share one spark-submit; retries are per task.
-
-    ``one_dag_per_schedule`` puts views that no input connects into one DAG too: fewer and fuller submits, but one
-    start, state and history for all of them.
-    """
-
-    views_per_submit: int = 8
-    max_active_runs: int = 1
-    retries: int = 2
-    retry_delay_seconds: int = 30
-    spark_pool: str = "featurestore_spark"
-    spark_slots: int = 1
-    catchup: bool = True
-    one_dag_per_schedule: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishSettings:
-    """How rows get into the online store.
-
-    ``rows_per_second`` bounds each view's publication, all executors together (None: no bound); ``views`` has other
-    rates by view. After a publication ``sample_keys`` keys that it did not send are looked at. ``warm_versions`` older
-    versions of a view stay online for a rollback.
-    """
-
-    rows_per_second: int | None = None
-    views: Mapping[str, int] = field(default_factory=dict)
-    sample_keys: int = 200
-    warm_versions: int = 2
-
-    def rate(self, view: str) -> int | None:
-        """Give the rows a second that a view may send."""
-        return self.views.get(view, self.rows_per_second)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +56,9 @@ class Settings:
     redis_options: Mapping[str, Any] = field(default_factory=dict)
     spark_profile: str = "local"
     auth: Mapping[str, Any] = field(default_factory=lambda: {"type": "no_auth"})
-    orchestration: OrchestrationSettings = OrchestrationSettings()
-    publish: PublishSettings = PublishSettings()
+    orchestration: OrchestrationSettings = field(default_factory=OrchestrationSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
     deadline: timedelta = timedelta(seconds=5)
     lookup_metrics: bool = False
     cached_age: timedelta = timedelta(0)
@@ -169,8 +144,8 @@ def parse_text(text: str, *, repo: Path, origin: str) -> Settings:
 
 def parse_settings(document: object, *, repo: Path, origin: str = "config") -> Settings:
     """Check the mapping of ``feature_store.yaml`` and fill in defaults."""
-    config = _section(_expand(document, origin), origin, "the document")
-    _refuse_unknown(
+    config = section_of(_expand(document, origin), origin, "the document")
+    refuse_unknown(
         config,
         {
             "project",
@@ -183,6 +158,7 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
             "orchestration",
             "lookup",
             "publish",
+            "upkeep",
         },
         origin,
     )
@@ -191,15 +167,15 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
         raise SettingsError(
             f"{origin}: project: found {project!r}; valid is a name of small letters, digits and _, a letter first"
         )
-    offline = _section(config.get("offline_store", {}), origin, "offline_store")
-    online = dict(_section(config.get("online_store", {}), origin, "online_store"))
-    spark = _section(config.get("spark", {}), origin, "spark")
-    lookup = _section(config.get("lookup", {}), origin, "lookup")
-    _refuse_unknown(offline, {"type", "path"}, f"{origin}: offline_store")
-    _refuse_unknown(spark, {"profile"}, f"{origin}: spark")
-    _refuse_unknown(lookup, {"cache", "deadline_seconds", "log_served", "metrics"}, f"{origin}: lookup")
-    cache = _section(lookup.get("cache", {}), origin, "lookup: cache")
-    _refuse_unknown(cache, {"max_age_seconds", "max_rows"}, f"{origin}: lookup: cache")
+    offline = section_of(config.get("offline_store", {}), origin, "offline_store")
+    online = dict(section_of(config.get("online_store", {}), origin, "online_store"))
+    spark = section_of(config.get("spark", {}), origin, "spark")
+    lookup = section_of(config.get("lookup", {}), origin, "lookup")
+    refuse_unknown(offline, {"type", "path"}, f"{origin}: offline_store")
+    refuse_unknown(spark, {"profile"}, f"{origin}: spark")
+    refuse_unknown(lookup, {"cache", "deadline_seconds", "log_served", "metrics"}, f"{origin}: lookup")
+    cache = section_of(lookup.get("cache", {}), origin, "lookup: cache")
+    refuse_unknown(cache, {"max_age_seconds", "max_rows"}, f"{origin}: lookup: cache")
     _choice(offline.get("type", "delta"), {"delta"}, f"{origin}: offline_store: type")
     online_type = _choice(online.pop("type", "redis"), {"redis", "memory"}, f"{origin}: online_store: type")
     return Settings(
@@ -212,46 +188,16 @@ def parse_settings(document: object, *, repo: Path, origin: str = "config") -> S
         redis_url=online.pop("connection_string", None),
         redis_options=online,
         spark_profile=str(spark.get("profile", "local")),
-        auth=_section(config.get("auth", {"type": "no_auth"}), origin, "auth"),
-        orchestration=_orchestration(config.get("orchestration", {}), origin),
-        publish=_publish(config.get("publish", {}), origin),
+        auth=section_of(config.get("auth", {"type": "no_auth"}), origin, "auth"),
+        orchestration=parse_orchestration(config.get("orchestration", {}), origin),
+        publish=parse_publish(config.get("publish", {}), origin),
+        upkeep=parse_upkeep(config.get("upkeep", {}), origin),
         deadline=timedelta(seconds=float(lookup.get("deadline_seconds", 5))),
         cached_age=timedelta(seconds=float(cache.get("max_age_seconds", 0))),
         cached_rows=int(cache.get("max_rows", 100_000)),
         lookup_metrics=_flag(lookup.get("metrics", False), f"{origin}: lookup: metrics"),
         log_served=_flag(lookup.get("log_served", False), f"{origin}: lookup: log_served"),
     )
-
-
-def _orchestration(value: object, origin: str) -> OrchestrationSettings:
-    section = _section(value, origin, "orchestration")
-    defaults = OrchestrationSettings()
-    _refuse_unknown(section, set(OrchestrationSettings.__slots__), f"{origin}: orchestration")
-    for name, found in section.items():
-        if type(found) is not type(getattr(defaults, name)):
-            valid = type(getattr(defaults, name)).__name__
-            raise SettingsError(f"{origin}: orchestration: {name}: found {found!r}; valid is a value of type {valid}")
-    return OrchestrationSettings(**section)
-
-
-def _publish(value: object, origin: str) -> PublishSettings:
-    section = _section(value, origin, "publish")
-    _refuse_unknown(section, set(PublishSettings.__slots__), f"{origin}: publish")
-    views = _section(section.get("views", {}), origin, "publish: views")
-    least = {"sample_keys": 0, "warm_versions": 0}
-    numbers = {name: found for name, found in section.items() if name != "views"}
-    for name, found in {**numbers, **{f"views: {view}": rate for view, rate in views.items()}}.items():
-        if type(found) is not int or found < least.get(name, 1):
-            raise SettingsError(
-                f"{origin}: publish: {name}: found {found!r}; valid is a whole number from {least.get(name, 1)}"
-            )
-    return PublishSettings(**{**numbers, "views": views})
-
-
-def _section(value: object, origin: str, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise SettingsError(f"{origin}: {name}: found {value!r}; valid is a mapping")
-    return value
 
 
 def _flag(value: object, where: str) -> bool:
@@ -264,12 +210,6 @@ def _choice(value: object, valid: set[str], where: str) -> str:
     if value not in valid:
         raise SettingsError(f"{where}: found {value!r}; valid are {', '.join(sorted(valid))}")
     return str(value)
-
-
-def _refuse_unknown(section: Mapping[str, object], known: set[str], where: str) -> None:
-    unknown = sorted(set(section) - known)
-    if unknown:
-        raise SettingsError(f"{where}: unknown {', '.join(unknown)}; valid are {', '.join(sorted(known))}")
 
 
 def _expand(value: object, origin: str) -> object:

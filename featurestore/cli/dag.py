@@ -7,7 +7,7 @@ import click
 from featurestore.cli.options import open_store
 from featurestore.cli.output import say
 from featurestore.orchestration.format import show_graphs
-from featurestore.orchestration.graph import build_graphs
+from featurestore.orchestration.project_graphs import project_graphs
 
 
 @click.group("dag", short_help="Look at the generated DAGs.")
@@ -20,10 +20,4 @@ def command() -> None:
 def show(ctx: click.Context) -> None:
     """Print DAGs, task groups, tasks and what they wait for."""
     store = open_store(ctx)
-    options = store.settings.orchestration
-    graphs = build_graphs(
-        store.manifest,
-        views_per_submit=options.views_per_submit,
-        one_dag_per_schedule=options.one_dag_per_schedule,
-    )
-    say(show_graphs(graphs))
+    say(show_graphs(project_graphs(store.manifest, store.settings)))

@@ -36,7 +36,9 @@ VERBS: dict[str, str] = {
     "list": "list_objects",
     "dag": "dag",
     "ledger": "ledger",
+    "optimize": "optimize",
     "gc": "gc",
+    "package": "package",
     "doctor": "doctor",
     "teardown": "teardown",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from featurestore.errors import SettingsError
 
-__all__ = ["SparkProfile", "packaged_spark_conf", "read_spark_profile"]
+__all__ = ["SparkProfile", "packaged_jobs", "packaged_spark_conf", "read_spark_profile"]
 
 LOG_CONFIG = "log4j2.properties"
 _ENTRY = re.compile(r"^\s*([^\s=:#!]+)\s*[=:\s]\s*(.*?)\s*$")
@@ -35,6 +35,12 @@ def packaged_spark_conf() -> Path:
     """The profiles that ship with the package: inside it when installed, beside it in a source tree."""
     inside = _PACKAGE / "_spark_conf"
     return inside if inside.is_dir() else _PACKAGE.parent / "spark_conf"
+
+
+def packaged_jobs() -> Path:
+    """The job files that ship with the package: inside it when installed, beside it in a source tree."""
+    inside = _PACKAGE / "_jobs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "jobs"
 
 
 def read_spark_profile(name: str, *, repo: Path | None = None) -> SparkProfile:

@@ -23,6 +23,9 @@ __all__ = ["SparkSubmit", "resolve_spark_submit", "spark_home"]
 _DRIVER_CLASS_PATH = "spark.driver.extraClassPath"
 _EXECUTOR_CLASS_PATH = "spark.executor.extraClassPath"
 _DRIVER_OPTIONS = "spark.driver.defaultJavaOptions"
+_PYTHON = "spark.pyspark.python"
+_DRIVER_PYTHON = "spark.pyspark.driver.python"
+_ARCHIVES = "spark.archives"
 # A profile that says where jars come from brings Delta's as well (cluster images usually carry them).
 _JAR_SETTINGS = ("spark.jars", "spark.jars.packages", _DRIVER_CLASS_PATH)
 
@@ -67,12 +70,15 @@ def resolve_spark_submit(
 ) -> SparkSubmit:
     """Resolve Java, jars and profile; ``conf`` adds Spark settings over the profile's.
 
-    A local master gets the jars on its class path and this Python; a cluster gets them sent along with the job.
-    Fetches the Delta jars when the cache lacks them. Raises ToolMissing or SettingsError.
+    A local master gets the jars on its class path and this Python; a cluster gets them sent along with the job, and
+    where the driver runs here it is this Python, whatever the workers' is. Relative ``spark.archives`` of a profile
+    count from the ``repo``. Fetches the Delta jars when the cache lacks them. Raises ToolMissing or SettingsError.
     """
     chosen = read_spark_profile(profile, repo=repo)
     settings = dict(conf or {})
     is_local = _master(chosen, settings).startswith("local")
+    if not is_local:
+        settings = _cluster_settings({**chosen.entries, **settings}, repo) | settings
     home = spark_home()
     java = resolve_java_home()
     options = [f"-Dlog4j2.configurationFile={chosen.log_config.as_uri()}", *driver_options]
@@ -90,7 +96,7 @@ def resolve_spark_submit(
             str(chosen.path),
             *(part for name in sorted(settings) for part in ("--conf", f"{name}={settings[name]}")),
         ),
-        environment=_environment(chosen, home, java, is_local=is_local),
+        environment=_environment(settings.get(_PYTHON, chosen.entries.get(_PYTHON)), home, java, is_local=is_local),
         profile=chosen,
         java=java,
     )
@@ -115,11 +121,20 @@ def _jar_settings(jars: tuple[Path, ...], *, is_local: bool) -> dict[str, str]:
     return {"spark.jars": ",".join(jar.as_uri() for jar in jars)}
 
 
-def _environment(profile: SparkProfile, home: Path, java: JavaHome, *, is_local: bool) -> dict[str, str]:
+def _cluster_settings(given: Mapping[str, str], repo: Path | None) -> dict[str, str]:
+    """Say what a profile leaves open: spark-submit would start the workers' Python as this machine's driver too."""
+    settings = {}
+    if _PYTHON in given and given.get("spark.submit.deployMode", "client") == "client":
+        settings[_DRIVER_PYTHON] = given.get(_DRIVER_PYTHON, sys.executable)
+    if repo is not None and _ARCHIVES in given:
+        archives = [archive.strip() for archive in given[_ARCHIVES].split(",")]
+        settings[_ARCHIVES] = ",".join(name if "://" in name else str(repo.resolve() / name) for name in archives)
+    return settings
+
+
+def _environment(python: str | None, home: Path, java: JavaHome, *, is_local: bool) -> dict[str, str]:
     """PYSPARK_PYTHON must be this Python where the workers are local; a cluster's may be named by the caller."""
     variables = {"SPARK_HOME": str(home), "JAVA_HOME": str(java.home), "PYSPARK_DRIVER_PYTHON": sys.executable}
     if is_local:
         return {**variables, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    if "spark.pyspark.python" in profile.entries:
-        return variables
-    return {**variables, "PYSPARK_PYTHON": environment("PYSPARK_PYTHON") or sys.executable}
+    return {**variables, "PYSPARK_PYTHON": python or environment("PYSPARK_PYTHON") or sys.executable}

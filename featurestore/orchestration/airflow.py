@@ -26,8 +26,9 @@ from featurestore.ir.schedule import CronSchedule, PeriodSchedule, ScheduleNode
 from featurestore.ir.serialize import manifest_from_json
 from featurestore.orchestration.airflow_settings import SUBMIT_SLOTS
 from featurestore.orchestration.commands import END, START, carried_views, fill_window, job_arguments
-from featurestore.orchestration.graph import DagGraph, GateTask, SubmitTask, Task, ViewTask, build_graphs
+from featurestore.orchestration.graph import DagGraph, GateTask, SubmitTask, Task, ViewTask
 from featurestore.orchestration.process import JobProcess
+from featurestore.orchestration.project_graphs import project_graphs
 from featurestore.orchestration.results import (
     JobResult,
     Verdict,
@@ -178,12 +179,7 @@ def build_dags(manifest: Manifest, settings: Settings, *, program: tuple[str, ..
     Where Airflow parses the file to run a task of one DAG, only that DAG is built.
     """
     wanted = get_parsing_context().dag_id
-    options = settings.orchestration
-    graphs = build_graphs(
-        manifest,
-        views_per_submit=options.views_per_submit,
-        one_dag_per_schedule=options.one_dag_per_schedule,
-    )
+    graphs = project_graphs(manifest, settings)
     return {
         graph.dag_id: _build_dag(graph, settings, program)
         for graph in graphs
@@ -198,7 +194,7 @@ def _build_dag(graph: DagGraph, settings: Settings, program: tuple[str, ...]) ->
         description=f"{graph.project}: {', '.join(graph.views)}"[:500],
         schedule=_timetable(graph.schedule),
         start_date=graph.start,
-        catchup=options.catchup,
+        catchup=options.catchup and graph.catches_up,
         max_active_runs=options.max_active_runs,
         default_args={
             "retries": options.retries,

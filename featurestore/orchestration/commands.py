@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from featurestore.embedded.spark_profile import packaged_jobs
 from featurestore.intervals import Interval, show_instant
 from featurestore.orchestration.graph import Stage, SubmitTask, ViewTask
 from featurestore.settings import Settings
 
 __all__ = ["END", "START", "carried_views", "fill_window", "job_arguments"]
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 START, END = "{start}", "{end}"
 """Placeholders of the data interval, which is known only when the task runs."""
 
@@ -24,23 +24,17 @@ def carried_views(task: SubmitTask | ViewTask) -> tuple[str, ...]:
 def job_arguments(stage: Stage, views: Iterable[str], *, settings: Settings) -> tuple[str, ...]:
     """Give what follows ``spark-submit`` and its own options: the job file and its arguments.
 
-    Publication has no window: it sends what was appended since its marker. A job file that the repo does not have is
-    the one that ships with the package.
+    Publication has no window: it sends what was appended since its marker. Upkeep has none either. A job file that the
+    repo does not have is the one that ships with the package.
     """
-    window = () if stage is Stage.PUBLISH else ("--start", START, "--end", END)
+    window = () if stage in (Stage.PUBLISH, Stage.OPTIMIZE) else ("--start", START, "--end", END)
     named = (argument for view in views for argument in ("--view", view))
     return (str(_job_file(stage, settings.repo)), "--repo", str(settings.repo), *window, *named)
 
 
 def _job_file(stage: Stage, repo: Path) -> Path:
     own = repo / "jobs" / f"{stage}.py"
-    return own if own.is_file() else _packaged_jobs() / own.name
-
-
-def _packaged_jobs() -> Path:
-    """The job files that ship with the package: inside it when installed, beside it in a source tree."""
-    inside = _PACKAGE / "_jobs"
-    return inside if inside.is_dir() else _PACKAGE.parent / "jobs"
+    return own if own.is_file() else packaged_jobs() / own.name
 
 
 def fill_window(arguments: Iterable[str], window: Interval) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ class Stage(StrEnum):
     MATERIALIZE = "materialize"
     PREDICT = "predict"
     PUBLISH = "publish"
+    OPTIMIZE = "optimize"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,10 @@ class ViewGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagGraph:
-    """One DAG: ``start`` is on the schedule's grid; ``submits`` alternate with the gates behind them."""
+    """One DAG: ``start`` is on the schedule's grid; ``submits`` alternate with the gates behind them.
+
+    Without ``catches_up`` runs that were missed are left out, whatever the settings say.
+    """
 
     dag_id: str
     project: str
@@ -93,6 +97,7 @@ class DagGraph:
     start: datetime
     groups: tuple[ViewGroup, ...]
     submits: tuple[SubmitTask | GateTask, ...] = ()
+    catches_up: bool = True
 
     @property
     def views(self) -> tuple[str, ...]:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from featurestore.compile.code import verify_code
+from featurestore.errors import StateError
+from featurestore.filesystems import write_atomically
 from featurestore.ir.content import archive_name
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import CodeRef, FunctionTransformation, PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.online_code import read_code
 
 __all__ = ["applied_archive", "code_of", "ship_archive", "ship_code"]
 
@@ -42,9 +45,27 @@ def applied_archive(context: RuntimeContext) -> Path:
 
 
 def ship_archive(context: RuntimeContext) -> str:
-    """Give Spark's workers the definitions zip that was applied, once; give the name it has there."""
+    """Give Spark's workers the definitions zip that was applied, once; give the name it has there.
+
+    A machine that did not apply takes it from the online store. StateError where it is neither here nor there.
+    """
     archive = applied_archive(context)
     if archive.name not in context.shipped:
+        _fetch(context, archive)
         context.spark.sparkContext.addPyFile(str(archive))
         context.shipped.add(archive.name)
     return archive.name
+
+
+def _fetch(context: RuntimeContext, archive: Path) -> None:
+    if archive.is_file():
+        return
+    project, digest = context.settings.project, context.manifest.code
+    content = read_code(context.online, project, digest)
+    if content is None:
+        raise StateError(
+            f"the definitions zip {archive.name} of project {project!r} is neither at {archive} nor in the online "
+            "store; run `featurestore apply` on this machine, with the definitions that are applied",
+            path=str(archive),
+        )
+    write_atomically(archive, content)

@@ -25,7 +25,7 @@ from featurestore.runtime.results import (
 from featurestore.runtime.run import recover
 from featurestore.runtime.score import score_interval
 
-__all__ = ["Progress", "execute", "silent"]
+__all__ = ["Progress", "execute", "first_line", "foreign_errors", "silent"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def execute(
             log.error = log.error or error
         except foreign_errors() as error:
             logger.exception("%s failed", stage)
-            told = RunFailed(f"{stage}: {type(error).__name__}: {_first_line(error)}", view=stage.view)
+            told = RunFailed(f"{stage}: {type(error).__name__}: {first_line(error)}", view=stage.view)
             log.error = log.error or told
         log.seconds += time.monotonic() - stage_started
     return JobResult(views=tuple(log.result() for log in logs.values()), seconds={"stages": time.monotonic() - started})
@@ -123,6 +123,7 @@ def foreign_errors() -> tuple[type[Exception], ...]:
     return (PySparkException, Py4JError, DeltaError, ArrowException, SQLAlchemyError, OSError)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Give the first line of what a foreign error says."""
     text = str(error).strip()
     return text.splitlines()[0][:1000] if text else "no message"

@@ -19,7 +19,7 @@ FAULT_VARIABLE = "FEATURESTORE_FAULT"
 
 
 class FaultPoint(StrEnum):
-    """The boundaries of a run and of a publication, in their order."""
+    """The boundaries of a run, of a publication and of a table's upkeep, in their order."""
 
     CLAIMED = "claimed"
     COMPUTED = "computed"
@@ -31,6 +31,7 @@ class FaultPoint(StrEnum):
     RECONCILED = "reconciled"
     POINTED = "pointed"
     MARKED = "marked"
+    COMPACTED = "compacted"
 
 
 _reached: Counter[FaultPoint] = Counter()

@@ -17,9 +17,10 @@ from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.execute import execute
 from featurestore.runtime.request import plan_request, run_publication
 from featurestore.runtime.results import JobResult, ViewResult, describe_error
+from featurestore.runtime.upkeep import upkeep_views
 from featurestore.settings import load_settings
 
-__all__ = ["materialize_job", "predict_job", "publish_job", "run_job"]
+__all__ = ["materialize_job", "optimize_job", "predict_job", "publish_job", "run_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,11 @@ def predict_job(context: RuntimeContext, options: argparse.Namespace) -> JobResu
 def publish_job(context: RuntimeContext, options: argparse.Namespace) -> JobResult:
     """Send what changed of each view to the online store, features before predictions."""
     return run_publication(context, options.view or None, progress=_log_progress)
+
+
+def optimize_job(context: RuntimeContext, options: argparse.Namespace) -> JobResult:
+    """Merge small files of each view's tables, delete obsolete ones, and renew properties of older releases."""
+    return upkeep_views(context, options.view or None, dry_run=options.dry_run, progress=_log_progress)
 
 
 def run_job(job: Job, argv: Sequence[str], *, emit: Callable[[str], object]) -> int:
@@ -109,7 +115,9 @@ def _parser(job: Job) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=job.__doc__, epilog=f"Exit codes: {_exit_codes()}.")
     parser.add_argument("--repo", type=Path, default=Path(), help="the project's folder (default: here)")
     parser.add_argument("--view", action="append", default=[], help="a view; may be given again (default: all)")
-    if job is publish_job:
+    if job is optimize_job:
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done, and why; do nothing")
+    if job in (publish_job, optimize_job):
         return parser
     parser.add_argument("--start", type=parse_instant, required=True, help="ISO 8601, inclusive")
     parser.add_argument("--end", type=parse_instant, required=True, help="ISO 8601, exclusive")

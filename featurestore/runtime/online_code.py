@@ -9,7 +9,7 @@ from pathlib import Path
 from featurestore.codec.keys import code_key, codes_key
 from featurestore.stores.base import OnlineStore
 
-__all__ = ["code_keys", "keep_code"]
+__all__ = ["code_keys", "keep_code", "read_code"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,11 @@ def keep_code(online: OnlineStore, project: str, digest: str, archive: Path) -> 
     online.put_record(code_key(project, digest), content)
     online.put_record(codes_key(project), json.dumps(kept).encode())
     online.delete([code_key(project, other) for other in stored if other not in kept])
+
+
+def read_code(online: OnlineStore, project: str, digest: str) -> bytes | None:
+    """Give the archive with this digest; None where it was not kept."""
+    return online.read([code_key(project, digest)])[0]
 
 
 def code_keys(online: OnlineStore, project: str) -> list[bytes]:

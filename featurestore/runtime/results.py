@@ -10,6 +10,7 @@ from typing import Any
 
 from featurestore.errors import ExitCode, FeatureStoreError, GateRefused
 from featurestore.intervals import Interval, show_instant
+from featurestore.plan.upkeep import UpkeepStep
 
 __all__ = [
     "RESULT_PREFIX",
@@ -17,6 +18,7 @@ __all__ = [
     "JobResult",
     "Outcome",
     "PublicationResult",
+    "UpkeepResult",
     "ViewResult",
     "describe_error",
 ]
@@ -102,6 +104,27 @@ class PublicationResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepResult:
+    """What upkeep found to do to one table, and unless it was a dry run, what came of it."""
+
+    step: UpkeepStep
+    files_removed: int = 0
+    files_added: int = 0
+    bytes_written: int = 0
+    files_deleted: int = 0
+    is_dry_run: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        done = {
+            "files_removed": self.files_removed,
+            "files_added": self.files_added,
+            "bytes_written": self.bytes_written,
+            "files_deleted": self.files_deleted,
+        }
+        return self.step.to_dict() | ({} if self.is_dry_run else {"done": done})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewResult:
     """All that a job did for one view."""
 
@@ -110,6 +133,7 @@ class ViewResult:
     intervals: tuple[IntervalResult, ...] = ()
     error: Mapping[str, Any] | None = None
     published: PublicationResult | None = None
+    upkeep: tuple[UpkeepResult, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -132,6 +156,7 @@ class ViewResult:
             "rows": self.rows,
             "published": self.published.to_dict() if self.published else None,
             "seconds": round(self.seconds, 3),
+            **({"upkeep": [table.to_dict() for table in self.upkeep]} if self.upkeep else {}),
         }
 
 

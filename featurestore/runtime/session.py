@@ -12,7 +12,7 @@ from featurestore.settings import Settings, environment
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["open_session"]
+__all__ = ["open_session", "unreachable_by_workers"]
 
 _UNDER_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
 
@@ -20,7 +20,8 @@ _UNDER_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
 def open_session(settings: Settings) -> SparkSession:
     """Start the session with the profile of the settings, or take the one that spark-submit gave.
 
-    A SQLite registry with a Spark master that is not local is refused: other machines could not reach it.
+    With a Spark master that is not local, what only this machine can reach is refused: a SQLite registry, an offline
+    store on a local path, the project's own Redis.
     """
     from featurestore.engines.spark.session import build_session
 
@@ -29,11 +30,29 @@ def open_session(settings: Settings) -> SparkSession:
         os.environ.update(submit.session_environment())
     session = build_session(f"featurestore {settings.project}")
     master = str(session.sparkContext.master)
-    if settings.registry_url.startswith("sqlite") and not master.startswith("local"):
-        session.stop()
-        raise StateError(
-            f"the registry {settings.registry_url} is SQLite, which only one machine can use, and Spark's master is "
-            f"{master}; set registry: postgresql://… in feature_store.yaml, or use a local profile",
-            master=master,
-        )
+    if not master.startswith("local"):
+        problems = unreachable_by_workers(settings)
+        if problems:
+            session.stop()
+            raise StateError(
+                f"Spark's master is {master}, and other machines cannot reach: {'; '.join(problems)}. Change it in "
+                "feature_store.yaml, or use a local profile",
+                master=master,
+                problems=problems,
+            )
     return session
+
+
+def unreachable_by_workers(settings: Settings) -> list[str]:
+    """Name what other machines of a cluster could not reach, each with what to set instead."""
+    problems = []
+    if settings.registry_url.startswith("sqlite"):
+        problems.append(f"the registry {settings.registry_url}, which is SQLite (set registry: postgresql://…)")
+    if settings.is_offline_local:
+        problems.append(
+            f"the offline store {settings.offline_path} (set its path to s3a://…, abfss://… or hdfs://…; a folder that "
+            "every node mounts is written file:///…)"
+        )
+    if settings.uses_own_redis:
+        problems.append("the project's own Redis (set online_store: {type: redis, connection_string: redis://…})")
+    return problems

@@ -7,11 +7,12 @@ import random
 from datetime import datetime
 
 import pyarrow as pa
-from delta.exceptions import ConcurrentTransactionException
-from pyspark.sql import DataFrame, SparkSession, Window
+from delta.exceptions import ConcurrentTransactionException, MetadataChangedException, ProtocolChangedException
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from featurestore.codec.arrow import arrow_type
 from featurestore.errors import IntervalBusy, Problem, SchemaMismatch, StateError
 from featurestore.intervals import Interval
 from featurestore.ir.columns import (
@@ -26,8 +27,10 @@ from featurestore.ir.nodes import StoredViewNode
 from featurestore.stores.base import CommitRecord
 from featurestore.stores.commit_json import commit_to_json
 from featurestore.stores.delta_creation import create_table
+from featurestore.stores.delta_evolution import add_absent_columns, with_absent_columns
 from featurestore.stores.delta_log import DeltaLog
 from featurestore.stores.delta_schema import (
+    CLUSTERED_BY,
     columns_ddl,
     table_columns,
     table_properties,
@@ -76,11 +79,15 @@ class DeltaStore:
         return DeltaLog(self.path(view)).has_restatements()
 
     def ensure_table(self, view: StoredViewNode) -> str:
-        """Create the table if it is not there, and give its path. Idempotent, beside other creators too."""
+        """Create the table if it is not there, and give its path. Idempotent, beside other creators too.
+
+        A table of an older release that lacks nullable columns gets them by a change of its metadata alone.
+        """
         path = self.path(view)
         if self.exists(view):
+            add_absent_columns(self._spark, path, table_columns(view))
             return path
-        create_table(self._spark, path, _struct(view), table_properties(view))
+        create_table(self._spark, path, _struct(view), table_properties(view), clustered_by=CLUSTERED_BY)
         return path
 
     def append(
@@ -102,7 +109,7 @@ class DeltaStore:
         writer = rows.write.format("delta").mode("append").option("userMetadata", commit_to_json(commit))
         writer = writer.option("txnAppId", app_id).option("txnVersion", commit.generation)
         try:
-            writer.save(path)
+            _save(writer, path)
         except ConcurrentTransactionException:
             _LOG.info(
                 "another run of %s v%s %s committed meanwhile",
@@ -118,7 +125,7 @@ class DeltaStore:
         before = self.latest_version(view)
         writer = self._conform(frame, view).write.format("delta").mode("append").option("userMetadata", metadata)
         try:
-            writer.option("txnAppId", app_id).option("txnVersion", 1).save(path)
+            _save(writer.option("txnAppId", app_id).option("txnVersion", 1), path)
         except ConcurrentTransactionException:
             _LOG.info("the same rows of %s v%s were committed meanwhile", view.name, view.version)
         return DeltaLog(path).rows_after(before)
@@ -165,13 +172,14 @@ class DeltaStore:
         changes = (
             reader.option("startingVersion", after_version + 1).option("endingVersion", up_to).load(self.path(view))
         )
+        changes = with_absent_columns(changes, table_columns(view))
         return changes.where(F.col("_change_type") == "insert").select(*columns)
 
     def sample(self, view: StoredViewNode, version: int, rows: int) -> pa.Table:
         """Read some neighbouring rows of a file picked at random, superseded ones included. Starts no Spark job."""
         files = self._read(view, version=version).inputFiles()
-        names = [column.name for column in table_columns(view)]
-        return sample_file(random.choice(files), names, rows) if files else pa.table({name: [] for name in names})
+        schema = pa.schema([(column.name, arrow_type(column.dtype)) for column in table_columns(view)])
+        return sample_file(random.choice(files), schema, rows) if files else schema.empty_table()
 
     def rows(self, view: StoredViewNode) -> DataFrame:
         """Read all rows, superseded and deleted ones included, all columns."""
@@ -204,7 +212,7 @@ class DeltaStore:
                 version=view.version,
             )
         pinned = self._spark.read.format("delta").option("versionAsOf", latest if version is None else version)
-        return pinned.load(self.path(view))
+        return with_absent_columns(pinned.load(self.path(view)), table_columns(view))
 
     def _conform(self, frame: DataFrame, view: StoredViewNode) -> DataFrame:
         expected = _struct(view)
@@ -256,6 +264,17 @@ class DeltaStore:
             version=view.version,
             interval=str(commit.interval),
         )
+
+
+def _save(writer: DataFrameWriter, path: str) -> None:
+    """Append; once more where columns, properties or features of the table changed meanwhile: no row depends on them.
+
+    The writer's transaction id makes the rows come once.
+    """
+    try:
+        writer.save(path)
+    except (MetadataChangedException, ProtocolChangedException):
+        writer.save(path)
 
 
 def _struct(view: StoredViewNode) -> StructType:

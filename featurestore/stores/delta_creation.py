@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from delta.exceptions import (
     ConcurrentWriteException,
@@ -31,16 +31,27 @@ _NO_COMMIT_YET = ("DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION", "DELTA_TABLE_NOT
 """Delta's answers where a log folder has no commit in it: its creator is at work, or dead."""
 
 
-def create_table(spark: SparkSession, path: str, columns: StructType, properties: Mapping[str, str]) -> None:
+def create_table(
+    spark: SparkSession,
+    path: str,
+    columns: StructType,
+    properties: Mapping[str, str],
+    *,
+    clustered_by: Sequence[str] = (),
+) -> None:
     """Create the table if it is not there. Idempotent; of two creators both succeed.
 
     A creator that died before its first commit leaves a log folder that Delta takes neither for a table nor for a
     free place. It is cleared once nothing in it has changed for DEAD_AFTER_SECONDS. A creator that was only slow makes
     it again: nothing that was committed meanwhile is touched.
     """
-    builder = DeltaTable.createIfNotExists(spark).location(path).addColumns(columns)
+    # Delta compares the location with Hadoop's spelling of it, which has one slash behind the scheme of local files.
+    location = path.replace("file:///", "file:/", 1)
+    builder = DeltaTable.createIfNotExists(spark).location(location).addColumns(columns)
     for name, value in properties.items():
         builder = builder.property(name, value)
+    if clustered_by:
+        builder = builder.clusterBy(*clustered_by)
     log = f"{path}/_delta_log"
     seen = list_changes(spark, log)
     seen_at = started = time.monotonic()

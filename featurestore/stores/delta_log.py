@@ -32,6 +32,11 @@ class DeltaLog:
         table = self._open()
         return None if table is None else table.version()
 
+    def columns(self) -> tuple[str, ...] | None:
+        """Name the table's columns, None where there is no table."""
+        table = self._open()
+        return None if table is None else tuple(field.name for field in table.schema().fields)
+
     def commits(self) -> list[CommitRecord]:
         """Give the commits of runs, oldest first; reads one small JSON file a version."""
         table = self._open()

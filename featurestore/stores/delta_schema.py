@@ -15,10 +15,13 @@ from featurestore.ir.ddl import column_ddl
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.spec.dtypes import Bool, Decimal, DType, Timestamp
 
-__all__ = ["TableColumn", "columns_ddl", "table_columns", "table_properties"]
+__all__ = ["CLUSTERED_BY", "TableColumn", "columns_ddl", "table_columns", "table_properties"]
 
 _WITH_STATISTICS = frozenset({"int32", "int64", "float32", "float64", "string", "date", "timestamp", "decimal"})
 _KEPT_FOR_EVER = "interval 36500 days"
+
+CLUSTERED_BY = (EVENT_TIMESTAMP,)
+"""What compaction sorts rows by among files: readers ask for ranges of event times, never for single keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

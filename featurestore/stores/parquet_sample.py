@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -16,20 +15,31 @@ __all__ = ["sample_file"]
 _MOST_SKIPPED = 16
 
 
-def sample_file(address: str, columns: Sequence[str], rows: int) -> pa.Table:
-    """Read ``rows`` neighbouring rows from a random place near the start of a random row group."""
+def sample_file(address: str, schema: pa.Schema, rows: int) -> pa.Table:
+    """Read ``rows`` neighbouring rows from a random place near the start of a random row group.
+
+    A column of ``schema`` that the file lacks, as one written before the table had it, is null.
+    """
     # Spark writes addresses as URIs, with file:/ for a local path.
     path = unquote(address.removeprefix("file://").removeprefix("file:")) if address.startswith("file:") else address
     filesystem, base = open_files(path)
     with filesystem.open_input_file(base) as file, pq.ParquetFile(file) as parquet:
         groups = parquet.num_row_groups
         if not groups:
-            return parquet.schema_arrow.empty_table().select(list(columns))
+            return schema.empty_table()
+        columns = [name for name in schema.names if name in parquet.schema_arrow.names]
         group = random.randrange(groups)
         lots = -(-parquet.metadata.row_group(group).num_rows // rows)
         wanted = random.randrange(min(lots, _MOST_SKIPPED))
-        batches = parquet.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
+        batches = parquet.iter_batches(batch_size=rows, row_groups=[group], columns=columns)
         for number, batch in enumerate(batches):
             if number == wanted:
-                return pa.Table.from_batches([batch])
-    return parquet.schema_arrow.empty_table().select(list(columns))
+                return _with_nulls(pa.Table.from_batches([batch]), schema)
+    return schema.empty_table()
+
+
+def _with_nulls(found: pa.Table, schema: pa.Schema) -> pa.Table:
+    for field in schema:
+        if field.name not in found.column_names:
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    return found.select(schema.names)

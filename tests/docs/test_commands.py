@@ -10,13 +10,13 @@ import click
 import pytest
 
 from featurestore.cli.main import VERBS, cli
-from featurestore.runtime.jobs import materialize_job, predict_job, publish_job, run_job
+from featurestore.runtime.jobs import materialize_job, optimize_job, predict_job, publish_job, run_job
 from tests.docs.test_snippets import ROOT, blocks
 from tests.support.markdown import commands
 
 FOUND = [(str(block), argv) for block in blocks("console") for argv in commands(block)]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-JOBS = {"materialize": materialize_job, "predict": predict_job, "publish": publish_job}
+JOBS = {"materialize": materialize_job, "optimize": optimize_job, "predict": predict_job, "publish": publish_job}
 
 
 def of(program: str) -> list[tuple[str, list[str]]]:

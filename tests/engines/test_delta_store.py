@@ -36,6 +36,15 @@ def _values(frame: DataFrame) -> list[tuple[object, ...]]:
     return sorted(tuple(row) for row in frame.select("user_id", "clicks").collect())
 
 
+def test_a_folder_that_every_node_mounts_is_written_as_an_address(spark: SparkSession, tmp_path: Path) -> None:
+    store = DeltaStore(spark, tmp_path.as_uri())
+    rows = table_rows(spark, VIEW, [{"user_id": 1, "event_timestamp": at("01T06"), "clicks": 3}])
+    committed = store.append(rows, VIEW, commit_record(day(1)), app_id=_app(1))
+    assert (committed.delta_version, _values(store.standing(VIEW))) == (1, [(1, 3)])
+    assert store.sample(VIEW, 1, 1).num_rows == 1
+    assert (tmp_path / "views" / "user_data").is_dir()
+
+
 def test_a_retry_of_a_run_gives_the_first_commit_and_another_run_of_the_generation_loses(
     spark: SparkSession, store: DeltaStore
 ) -> None:

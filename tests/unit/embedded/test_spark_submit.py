@@ -70,10 +70,26 @@ def test_a_cluster_gets_the_jars_sent_and_keeps_the_callers_python(monkeypatch: 
     assert "SPARK_LOCAL_IP" not in submit.environment
 
 
-def test_a_profile_that_names_jars_brings_delta_itself() -> None:
-    submit = resolve_spark_submit("k8s", conf={"spark.master": "k8s://https://cluster:6443"})
-    assert "spark.jars" not in settings_of(submit)
-    assert "PYSPARK_PYTHON" not in submit.environment
+def test_a_profile_that_names_jars_brings_delta_itself(tmp_path: Path) -> None:
+    make_profile(tmp_path, "mine", "spark.master k8s://https://cluster:6443\nspark.jars local:///opt/delta.jar\n")
+    assert "spark.jars" not in settings_of(resolve_spark_submit("mine", repo=tmp_path))
+
+
+def test_the_workers_python_is_the_profiles_and_the_drivers_is_this_one(tmp_path: Path) -> None:
+    text = "spark.master spark://cluster:7077\nspark.pyspark.python ./environment/bin/python\n"
+    archives = "spark.archives build/environment.tar.gz#environment, hdfs://data/more.zip\n"
+    make_profile(tmp_path, "mine", text + archives)
+    submit = resolve_spark_submit("mine", repo=tmp_path)
+    settings = settings_of(submit)
+    assert submit.environment["PYSPARK_PYTHON"] == "./environment/bin/python"
+    assert settings["spark.pyspark.driver.python"] == sys.executable
+    assert settings["spark.archives"] == f"{tmp_path}/build/environment.tar.gz#environment,hdfs://data/more.zip"
+
+
+def test_a_driver_inside_the_cluster_runs_the_clusters_python(tmp_path: Path) -> None:
+    text = "spark.master yarn\nspark.submit.deployMode cluster\nspark.pyspark.python ./environment/bin/python\n"
+    make_profile(tmp_path, "mine", text)
+    assert "spark.pyspark.driver.python" not in settings_of(resolve_spark_submit("mine", repo=tmp_path))
 
 
 @pytest.mark.parametrize("name", ["k8s", "standalone"])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.embedded import spark_profile
 from featurestore.intervals import Interval
-from featurestore.orchestration import commands
 from featurestore.orchestration.commands import fill_window, job_arguments
 from featurestore.orchestration.graph import Stage
 from featurestore.settings import Settings
@@ -32,9 +32,10 @@ def test_a_job_gets_repo_window_and_every_view(settings: Settings) -> None:
     )
 
 
-def test_publication_has_no_window(settings: Settings) -> None:
-    arguments = job_arguments(Stage.PUBLISH, ("ads",), settings=settings)
-    assert arguments == (f"{settings.repo}/jobs/publish.py", "--repo", str(settings.repo), "--view", "ads")
+@pytest.mark.parametrize("stage", [Stage.PUBLISH, Stage.OPTIMIZE])
+def test_publication_and_upkeep_have_no_window(stage: Stage, settings: Settings) -> None:
+    arguments = job_arguments(stage, ("ads",), settings=settings)
+    assert arguments == (f"{settings.repo}/jobs/{stage}.py", "--repo", str(settings.repo), "--view", "ads")
 
 
 def test_a_repo_without_jobs_uses_those_beside_the_package(tmp_path: Path) -> None:
@@ -45,6 +46,6 @@ def test_a_repo_without_jobs_uses_those_beside_the_package(tmp_path: Path) -> No
 def test_an_installed_package_has_its_job_files_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = tmp_path / "featurestore" / "_jobs"
     inside.mkdir(parents=True)
-    monkeypatch.setattr(commands, "_PACKAGE", inside.parent)
+    monkeypatch.setattr(spark_profile, "_PACKAGE", inside.parent)
     arguments = job_arguments(Stage.PREDICT, ("ctr",), settings=Settings(repo=tmp_path, project="shop"))
     assert Path(arguments[0]) == inside / "predict.py"

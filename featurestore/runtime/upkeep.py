@@ -1,0 +1,135 @@
+"""Upkeep of the offline store: small files are merged, obsolete ones deleted, older tables' properties renewed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
+from featurestore.plan.upkeep import TableState, UpkeepPolicy, UpkeepStep, plan_table
+from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.execute import Progress, first_line, foreign_errors, silent
+from featurestore.runtime.faults import FaultPoint, reach
+from featurestore.runtime.results import JobResult, UpkeepResult, ViewResult, describe_error
+from featurestore.runtime.upkeep_tables import UpkeepTable, claim_holds, marker_holds, upkeep_tables
+from featurestore.settings import UpkeepSettings
+from featurestore.stores.delta_files import DeltaFiles
+
+__all__ = ["plan_upkeep", "upkeep_policy", "upkeep_views"]
+
+logger = logging.getLogger(__name__)
+
+_RETENTION = "delta.deletedFileRetentionDuration"
+_DELTAS_OWN_RETENTION = "interval 7 days"
+"""What a table without the property has."""
+
+
+def upkeep_views(
+    context: RuntimeContext,
+    views: Sequence[str] | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> JobResult:
+    """Keep up the tables of views (all by default), or with ``dry_run`` say what would be done and why.
+
+    Starts Spark only where something is to be done. Runs and publications go on meanwhile: no row changes, and none is
+    sent again. Killed anywhere, a second one goes on. A table that cannot be kept up fails its view, not the others.
+    """
+    started = time.monotonic()
+    names = [view.name for view in context.manifest.stored_views()]
+    chosen = names if views is None else sorted({context.manifest.stored_view(name).name for name in views})
+    tables = upkeep_tables(context)
+    results = []
+    for number, name in enumerate(chosen, 1):
+        progress(number, len(chosen), f"keep up {name}")
+        results.append(_keep_up(context, name, tables.get(name, ()), dry_run=dry_run))
+    return JobResult(views=tuple(results), seconds={"stages": time.monotonic() - started})
+
+
+def upkeep_policy(settings: UpkeepSettings) -> UpkeepPolicy:
+    return UpkeepPolicy(
+        target_file_bytes=settings.target_file_mb << 20,
+        min_small_files=settings.min_small_files,
+        retention=timedelta(days=settings.retention_days),
+    )
+
+
+def _keep_up(context: RuntimeContext, name: str, tables: Iterable[UpkeepTable], *, dry_run: bool) -> ViewResult:
+    started = time.monotonic()
+    done: list[UpkeepResult] = []
+    error: FeatureStoreError | None = None
+    for table in tables:
+        try:
+            step = plan_upkeep(context, name, table)
+            result = UpkeepResult(step=step, is_dry_run=True)
+            if step.is_due and not dry_run:
+                result = _carry_out(context, table, step)
+            done.append(result)
+        except FeatureStoreError as failure:
+            error = error or failure
+        except foreign_errors() as failure:
+            logger.exception("upkeep of %s failed", table.name)
+            text = f"upkeep of {table.name}: {type(failure).__name__}: {first_line(failure)}"
+            error = error or RunFailed(text, view=name)
+    is_due = any(result.step.is_due for result in done)
+    outcome = error.exit_code if error else ExitCode.DONE if is_due else ExitCode.NOTHING_TO_DO
+    return ViewResult(
+        view=name,
+        outcome=outcome,
+        upkeep=tuple(done),
+        error=describe_error(error) if error else None,
+        seconds=time.monotonic() - started,
+    )
+
+
+def plan_upkeep(context: RuntimeContext, view: str, table: UpkeepTable) -> UpkeepStep:
+    """Decide what a table needs, from its log, the publication marker and the ledger; starts no Spark job."""
+    policy = upkeep_policy(context.settings.upkeep)
+    files, now = DeltaFiles(table.path), context.clock()
+    wanted = {**table.properties, _RETENTION: f"interval {policy.retention.days} days"}
+    found = {_RETENTION: _DELTAS_OWN_RETENTION, **files.properties}
+    state = TableState(
+        delta_version=files.version,
+        sizes=files.sizes(),
+        obsolete=files.obsolete(policy.retention),
+        stale_properties={name: value for name, value in wanted.items() if found.get(name) != value},
+        clusters_anew=bool(table.clustered_by) and not files.is_clustered,
+    )
+    holds = list(claim_holds(context, context.manifest.stored_view(view), now=now)) if state.obsolete else []
+    if table.node is not None and state.obsolete:
+        holds += marker_holds(context, table.node, files)
+    return plan_table(table.name, state, policy, holds, now=now)
+
+
+def _carry_out(context: RuntimeContext, table: UpkeepTable, step: UpkeepStep) -> UpkeepResult:
+    from featurestore.stores.delta_upkeep import Compacted, cluster, compact, set_properties, vacuum
+
+    if step.properties:
+        set_properties(context.spark, table.path, step.properties)
+    if step.clusters_anew:
+        cluster(context.spark, table.path, table.clustered_by)
+    # First what was planned is deleted; what the compaction replaces now is nothing that was asked about.
+    if step.vacuum.pays:
+        vacuum(context.spark, table.path, retention=step.vacuum.retention)
+    compacted = Compacted()
+    if step.compaction.pays:
+        target = upkeep_policy(context.settings.upkeep).target_file_bytes
+        compacted = compact(context.spark, table.path, target_file_bytes=target)
+    reach(FaultPoint.COMPACTED)
+    logger.info(
+        "%s: %d files became %d, %d obsolete files deleted",
+        table.name,
+        compacted.removed,
+        compacted.added,
+        step.vacuum.files if step.vacuum.pays else 0,
+    )
+    return UpkeepResult(
+        step=step,
+        files_removed=compacted.removed,
+        files_added=compacted.added,
+        bytes_written=compacted.bytes_written,
+        files_deleted=step.vacuum.files if step.vacuum.pays else 0,
+    )

@@ -1,0 +1,97 @@
+"""Which Delta tables the upkeep looks after, and who may still read files that a compaction replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from featurestore.codec.keys import marker_key
+from featurestore.codec.pointer import Marker
+from featurestore.intervals import show_instant
+from featurestore.ir.columns import table_location
+from featurestore.ir.nodes import OnDemandViewNode, PredictionViewNode, StoredViewNode
+from featurestore.ir.served import served_location
+from featurestore.plan.upkeep import Hold
+from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.garbage import needed_storage_ids
+from featurestore.runtime.teardown import applied_versions
+from featurestore.stores.base import RunState
+from featurestore.stores.delta_files import DeltaFiles
+from featurestore.stores.delta_log import DeltaLog
+from featurestore.stores.delta_schema import CLUSTERED_BY, table_properties
+
+__all__ = ["UpkeepTable", "claim_holds", "marker_holds", "upkeep_tables"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepTable:
+    """A Delta table of a view: its own (``node`` says of which version), or one that belongs to it.
+
+    ``properties`` are what this release makes such a table with; ``clustered_by`` is empty where the table's files
+    are to stay as they were appended.
+    """
+
+    name: str
+    path: str
+    node: StoredViewNode | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    clustered_by: tuple[str, ...] = ()
+
+
+def upkeep_tables(context: RuntimeContext) -> Mapping[str, Sequence[UpkeepTable]]:
+    """Give the tables that exist, by view: of every version that is applied, served, building or warm; served logs."""
+    root = context.settings.offline_root.rstrip("/")
+    needed = needed_storage_ids(context)
+    tables: dict[str, list[UpkeepTable]] = {}
+    for node in applied_versions(context):
+        if isinstance(node, OnDemandViewNode) or node.storage_id not in needed:
+            continue
+        version = f"{node.name} v{node.version}"
+        found = [
+            UpkeepTable(
+                name=version,
+                path=f"{root}/{table_location(node)}",
+                node=node,
+                properties=table_properties(node),
+                clustered_by=CLUSTERED_BY,
+            )
+        ]
+        if isinstance(node, PredictionViewNode):
+            found.append(UpkeepTable(name=f"{version} served", path=f"{root}/{served_location(node)}"))
+        existing = [table for table in found if DeltaLog(table.path).latest_version() is not None]
+        tables.setdefault(node.name, []).extend(existing)
+    return tables
+
+
+def marker_holds(context: RuntimeContext, node: StoredViewNode, files: DeltaFiles) -> Iterator[Hold]:
+    """Give what the next publication of a view version may read: all since its marker, however old that is.
+
+    Without a marker everything is sent, from the newest version.
+    """
+    project_id = context.online.project_id(context.settings.project)
+    stored = context.online.read([marker_key(project_id, node.storage_id)])[0]
+    if stored is None:
+        return
+    marker = Marker.from_bytes(stored)
+    since = files.replaced_since(marker.delta_version)
+    if since is not None:
+        yield Hold(
+            since=since,
+            reason=f"the last publication reached Delta version {marker.delta_version} of {files.version}; publish "
+            f"{node.name} first",
+        )
+
+
+def claim_holds(context: RuntimeContext, view: StoredViewNode, *, now: datetime) -> Iterator[Hold]:
+    """Give what runs under way may read: of the view and of those that read it."""
+    manifest = context.manifest
+    readers = [other for other in manifest.stored_views() if view.name in manifest.parents(other)]
+    for reader in (manifest.stored_view(view.name), *readers):
+        for run in context.ledger.runs(reader.name, reader.version):
+            if run.state is RunState.CLAIMED and run.lease_until > now and run.claimed_at is not None:
+                yield Hold(
+                    since=run.claimed_at,
+                    reason=f"run {run.run_id} of {reader.name} {run.interval} began at {show_instant(run.claimed_at)} "
+                    "and has not ended",
+                )
