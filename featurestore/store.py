@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from featurestore.intervals import EPOCH, Interval
+from featurestore.intervals import Interval
 from featurestore.retrieval.refs import requested_features
 from featurestore.spec.push import PushMode
-from featurestore.store_parts import StoreParts
+from featurestore.store_runs import StoreRuns
 
 if TYPE_CHECKING:
     from featurestore.ingest.results import WriteResult
     from featurestore.ingest.writer import OnInvalid
     from featurestore.ir.manifest import Manifest
     from featurestore.plan.plan import Plan
-    from featurestore.runtime.execute import Progress
     from featurestore.runtime.freshness import ViewFreshness
     from featurestore.runtime.garbage import Garbage
+    from featurestore.runtime.pace import Progress
     from featurestore.runtime.prediction_reports import PredictionReports
     from featurestore.runtime.results import JobResult
     from featurestore.runtime.retrieval_job import RetrievalJob
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["FeatureStore"]
 
 
-class FeatureStore(StoreParts):
+class FeatureStore(StoreRuns):
     """A project's feature store.
 
     ``repo_path`` holds ``feature_store.yaml``; ``config`` is the same as a mapping, and then ``repo_path`` is only
@@ -54,47 +54,6 @@ class FeatureStore(StoreParts):
         return self.runtime.manifest
 
     # Materialization
-
-    def materialize(
-        self,
-        start: datetime,
-        end: datetime,
-        feature_views: Sequence[str] | None = None,
-        *,
-        repair: bool = False,
-        predict_all: bool = False,
-        progress: Progress | None = None,
-    ) -> JobResult:
-        """Compute and publish the whole steps in ``[start, end)`` not done (``repair``, ``predict_all``: anew, all)."""
-        from featurestore.runtime.request import bounds_of, run_request
-
-        bounds = bounds_of(start, end)
-        return run_request(
-            self.runtime, feature_views, bounds, repair=repair, everything=predict_all, progress=progress
-        )
-
-    def materialize_incremental(
-        self, end: datetime, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None
-    ) -> JobResult:
-        """Compute and publish all missing steps up to ``end``, from each view's start."""
-        from featurestore.runtime.request import bounds_of, run_request
-
-        return run_request(self.runtime, feature_views, bounds_of(EPOCH, end), progress=progress)
-
-    def ensure(
-        self, feature_view: str, until: datetime | None = None, *, progress: Progress | None = None
-    ) -> JobResult:
-        """Compute and publish the missing steps up to ``until`` (now) of a view and of the views it reads."""
-        from featurestore.runtime.request import bounds_of, run_request
-
-        bounds = bounds_of(EPOCH, until or self.clock())
-        return run_request(self.runtime, [feature_view], bounds, parents=True, progress=progress)
-
-    def backfill(
-        self, feature_view: str, start: datetime, end: datetime, *, progress: Progress | None = None
-    ) -> JobResult:
-        """Compute and publish one view's missing steps inside ``[start, end)``; resumes where it stopped."""
-        return self.materialize(start, end, [feature_view], progress=progress)
 
     def publish(self, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None) -> JobResult:
         """Send what changed since the last publication to the online store."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.arena import Arena
 from benchmarks.figures import Figure
 from benchmarks.rows import (
+    backfill,
     callers,
     clients,
     cold_start,
@@ -31,5 +32,6 @@ ROWS: dict[str, Callable[[Arena], Iterator[Figure]]] = {
     "repairs": repairs.measure,
     "traffic": traffic.measure,
     "scoring": scoring.measure,
+    "backfill": backfill.measure,
     "clients": clients.measure,
 }

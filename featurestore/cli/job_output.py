@@ -14,7 +14,7 @@ from featurestore.errors import ExitCode
 from featurestore.intervals import show_instant
 
 if TYPE_CHECKING:
-    from featurestore.runtime.execute import Progress
+    from featurestore.runtime.pace import Progress
     from featurestore.runtime.results import JobResult
     from featurestore.store import FeatureStore
 
@@ -44,7 +44,7 @@ def print_result(result: JobResult, *, json_output: bool) -> ExitCode:
             (
                 view.view,
                 view.outcome.name.lower().replace("_", " "),
-                len(view.intervals),
+                view.steps,
                 show_instant(view.intervals[-1].interval.end) if view.intervals else "",
                 f"{view.rows:,}",
                 "" if published is None else f"{published.sent:,}",

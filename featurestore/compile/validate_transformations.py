@@ -36,11 +36,6 @@ def check_transformation(view: BatchFeatureView, schemas: Schemas, report: Repor
         if view.lookback is not None:
             report.add(view, "has lookback= and no sql or function that it could concern; leave it out")
         _check_columns(view, schemas, report)
-    if view.per == "row" and view.lookback is not None:
-        report.add(
-            view,
-            'has lookback= and per="row", which sees one row at a time; leave lookback out, or take per="step"',
-        )
 
 
 def _check_sql(view: BatchFeatureView, text: str, report: Report) -> None:

@@ -105,7 +105,8 @@ def _check_options(view: BatchFeatureView, report: Report) -> timedelta | None:
         report.add(view, choices("per", view.per, ("row", "step")))
     if view.engine != "spark":
         report.add(view, choices("engine", view.engine, ("spark",)))
-    by_step = bool(view.aggregations) or ((view.sql or view.function) is not None and view.per == "step")
+    is_code = (view.sql or view.function) is not None
+    by_step = bool(view.aggregations) or (is_code and (view.per == "step" or view.lookback is not None))
     if by_step and view.schedule is None:
         report.add(view, 'is computed by step and has no schedule; give one, such as schedule="@daily"')
     if (by_step or view.schedule is not None) and view.start is None:

@@ -30,13 +30,18 @@ class SourcePin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeRequest:
-    """One run. ``first`` says that the interval's first step begins a covered stretch.
+    """One run, of one step or of several that follow each other.
+
+    ``first`` says that the interval's first step begins a covered stretch.
 
     An aggregate view then states every key with values at that step's end, changed or not, and as ever the keys that
     ran empty in it: so steps give an equal history in whatever order they run. Values of no events (counts 0, all
     else null) do not hold, so there too they are stated only where they are new.
 
-    ``created`` stamps the rows whose source has no created column. ``pins`` has each source the view reads, by name.
+    ``created`` stamps the rows whose source has no created column: those of the interval's last step with it, those
+    of an earlier step as much earlier as that step ends, so that no row tells how steps were put together. A run that
+    states covered steps anew (``restated``) stamps all rows with ``created``. ``pins`` has each source the view reads,
+    by name.
     """
 
     view: ViewNode
@@ -44,6 +49,11 @@ class ComputeRequest:
     first: bool
     created: datetime
     pins: Mapping[str, SourcePin]
+    restated: bool = False
+
+    def created_at(self, step_end: datetime) -> datetime:
+        """Give the created time of the rows of one step."""
+        return self.created if self.restated else self.created - (self.interval.end - step_end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,8 +164,9 @@ def _view(view: ViewNode, manifest: Manifest) -> dict[str, Any]:
                 transformation["columns"] = _unordered(_encode_all(query.columns))
         case Passthrough():
             transformation, depends_on_grid = {}, False
-        case SqlTransformation(per=per) | FunctionTransformation(per=per):
-            transformation, depends_on_grid = _user_code(view.transformation), per == "step"
+        case SqlTransformation(per=per, lookback=lookback) | FunctionTransformation(per=per, lookback=lookback):
+            transformation = _user_code(view.transformation)
+            depends_on_grid = per == "step" or lookback is not None
         case _:
             assert_never(view.transformation)
     if isinstance(view.user_code, SqlTransformation):

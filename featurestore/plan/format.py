@@ -8,7 +8,8 @@ from typing import Any
 
 from featurestore.intervals import Interval, show_duration, show_instant
 from featurestore.plan.diff import Change, ChangeKind
-from featurestore.plan.plan import Plan, ViewWork
+from featurestore.plan.plan import Plan
+from featurestore.plan.work import ViewWork
 
 __all__ = ["format_plan", "plan_to_dict"]
 
@@ -45,9 +46,14 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
                 "new": work.is_new,
                 "steps": work.steps,
                 "ranges": [[show_instant(part.start), show_instant(part.end)] for part in work.ranges],
-                "estimated_rows": work.rows,
-                "estimated_seconds": work.seconds,
+                "estimated_from": work.cost.basis or None,
+                "estimated_rows": work.cost.rows,
+                "estimated_seconds": work.cost.seconds,
+                "estimated_core_minutes": None if work.cost.core_seconds is None else work.cost.core_seconds / 60,
+                "estimated_read_bytes": work.cost.read_bytes,
+                "estimated_delta_bytes": work.cost.delta_bytes,
                 "estimated_online_bytes": work.online_bytes,
+                "unknown": list(work.unknown),
             }
             for work in plan.work
         ],
@@ -75,6 +81,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         width = max(len(work.view) for work in plan.work)
         for work in plan.work:
             yield f"  {work.view:<{width}}  {_work_text(work)}"
+            for line in _cost_lines(work):
+                yield f"  {'':<{width}}  {line}"
     if plan.warnings:
         yield ""
         yield "Warnings"
@@ -96,18 +104,33 @@ def _change_lines(change: Change) -> Iterator[str]:
 def _work_text(work: ViewWork) -> str:
     ranges = ", ".join(_range(part) for part in work.ranges[:_MOST_RANGES])
     more = len(work.ranges) - _MOST_RANGES
-    text = f"{_count(work.steps, 'step')}  {ranges}{f' and {more} more' if more > 0 else ''}"
-    estimates = []
-    if work.seconds is not None:
-        estimates.append(f"about {show_duration(timedelta(seconds=work.seconds))}")
-    if work.rows is not None:
-        estimates.append(f"{work.rows:,} rows")
+    return f"{_count(work.steps, 'step')}  {ranges}{f' and {more} more' if more > 0 else ''}"
+
+
+def _cost_lines(work: ViewWork) -> Iterator[str]:
+    """Say about what the steps take, what that is derived from, and what cannot be known yet."""
+    cost, figures = work.cost, []
+    if cost.rows is not None:
+        figures.append(_count(cost.rows, "row"))
+    if cost.delta_bytes is not None:
+        figures.append(f"{_size(cost.delta_bytes)} in Delta")
+    if cost.core_seconds is not None:
+        figures.append(f"{cost.core_seconds / 60:,.1f} core-minutes")
+    if cost.seconds is not None:
+        figures.append(f"{show_duration(timedelta(seconds=cost.seconds))} in all")
+    if cost.read_bytes is not None:
+        figures.append(f"{_size(cost.read_bytes)} read")
+    if figures:
+        yield f"about {', '.join(figures)}  (by {cost.basis})"
     if work.online_bytes is not None:
-        estimates.append(f"{_megabytes(work.online_bytes)} more in Redis while the version before stays")
-    return f"{text}  ({', '.join(estimates)})" if estimates else text
+        yield f"about {_size(work.online_bytes)} more in Redis while the version before stays"
+    if work.unknown:
+        yield f"unknown: {', '.join(work.unknown)}"
 
 
-def _megabytes(size: int) -> str:
+def _size(size: int) -> str:
+    if size >= 1_000_000_000:
+        return f"{size / 1e9:,.1f} GB"
     return f"{size / 1e6:,.1f} MB" if size >= 50_000 else f"{size / 1e3:,.1f} kB"
 
 

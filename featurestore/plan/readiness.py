@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
-from featurestore.intervals import EPOCH, Coverage, Interval, show_duration, show_instant
+from featurestore.intervals import Coverage, Interval, show_duration, show_instant
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import (
     DeltaSourceNode,
@@ -19,10 +19,11 @@ from featurestore.ir.nodes import (
     StoredViewNode,
     ViewNode,
 )
+from featurestore.ir.windows import looks_back_to
 from featurestore.plan.missing import first_step
 from featurestore.spec.source import After, Marker, Watermark
 
-__all__ = ["Facts", "Readiness", "Wait", "check_readiness", "looks_back_to", "raw_sources"]
+__all__ = ["Facts", "Readiness", "Wait", "check_readiness", "raw_sources"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +84,6 @@ def raw_sources(manifest: Manifest, view: StoredViewNode) -> tuple[FileSourceNod
         if isinstance(entry, SourceInput):
             found |= {source.name: source for source in _batch(manifest, entry.source)}
     return tuple(found.values())
-
-
-def looks_back_to(view: StoredViewNode, interval: Interval) -> datetime:
-    """Give the earliest instant whose rows a step reads; its own start where it looks no further back."""
-    if not isinstance(view, ViewNode):
-        return interval.start
-    lookback = (view.user_code.lookback if view.user_code is not None else None) or timedelta(0)
-    if not view.is_aggregate:
-        return min(interval.start, interval.end - lookback)
-    longest = view.longest_window
-    return EPOCH if longest is None else interval.start - longest - lookback
 
 
 def _read_of_parents(view: StoredViewNode, interval: Interval) -> Interval:

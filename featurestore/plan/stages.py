@@ -9,6 +9,7 @@ from typing import TypeAlias
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
+from featurestore.plan.chunks import Part, join_parts
 from featurestore.plan.missing import missing_steps, step_parts
 
 __all__ = ["ComputeStage", "PublishStage", "ScoreStage", "Stage", "build_stages"]
@@ -16,19 +17,21 @@ __all__ = ["ComputeStage", "PublishStage", "ScoreStage", "Stage", "build_stages"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeStage:
-    """Compute one step of a feature view.
+    """Compute ``steps`` steps of a feature view that follow each other, in one run.
 
     ``first`` says that the step before is neither covered nor computed earlier in the same list, so every non-empty
-    key gets a row; ``repair`` that the step is covered and is computed again.
+    key gets a row; ``repair`` that the steps are covered and are computed again.
     """
 
     view: str
     interval: Interval
     first: bool
     repair: bool = False
+    steps: int = 1
 
     def __str__(self) -> str:
-        return f"{'recompute' if self.repair else 'compute'} {self.view} {self.interval}"
+        many = f" ({self.steps} steps)" if self.steps > 1 else ""
+        return f"{'recompute' if self.repair else 'compute'} {self.view} {self.interval}{many}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,10 @@ class ScoreStage:
     first: bool
     repair: bool = False
     everything: bool = False
+
+    @property
+    def steps(self) -> int:
+        return 1
 
     def __str__(self) -> str:
         return f"{'rescore' if self.repair else 'score'} {self.view} {self.interval}"
@@ -70,13 +77,15 @@ def build_stages(
     *,
     repair: bool = False,
     everything: bool = False,
+    steps_per_run: Mapping[str, int] | None = None,
 ) -> tuple[Stage, ...]:
     """Order the work of the named views inside ``bounds``: compute, score, publish features, publish predictions.
 
     A view comes after those it reads, and its steps in order of time. A view named that has no missing steps is still
     published: an earlier run may have ended between its commit and its publication; of a view whose rows are all pushed
     there is nothing to compute. With ``repair``, steps that are covered are computed again; with ``everything`` all
-    entities are scored, not only those whose inputs changed.
+    entities are scored, not only those whose inputs changed. A run computes up to ``steps_per_run`` steps (by feature
+    view; one where it is not given).
     """
     named = set(views)
     for name in sorted(named):
@@ -88,23 +97,31 @@ def build_stages(
     for view in features:
         if manifest.is_push_fed(view):
             continue
-        for interval, is_first, is_covered in _ordered(view, coverages, bounds, repair):
-            stages.append(ComputeStage(view=view.name, interval=interval, first=is_first, repair=is_covered))
-    for scored in predictions:
-        for interval, is_first, is_covered in _ordered(scored, coverages, bounds, repair):
-            stage = ScoreStage(
-                view=scored.name, interval=interval, first=is_first, repair=is_covered, everything=everything
+        most = (steps_per_run or {}).get(view.name, 1)
+        stages += (
+            ComputeStage(
+                view=view.name, interval=run.interval, first=run.first, repair=run.covered, steps=max(run.steps, 1)
             )
-            stages.append(stage)
+            for run in join_parts(_ordered(view, coverages, bounds, repair), most)
+        )
+    for scored in predictions:
+        stages += (
+            ScoreStage(
+                view=scored.name,
+                interval=step.interval,
+                first=step.first,
+                repair=step.covered,
+                everything=everything,
+            )
+            for step in _ordered(scored, coverages, bounds, repair)
+        )
     stages += (PublishStage(view=view.name) for view in features if view.online)
     stages += (PublishStage(view=view.name) for view in predictions)
     return tuple(stages)
 
 
-def _ordered(
-    view: StoredViewNode, coverages: Mapping[str, Coverage], bounds: Interval, repair: bool
-) -> Iterator[tuple[Interval, bool, bool]]:
-    """Give the parts of steps to do: each with whether it is the first of its stretch, and whether it is covered."""
+def _ordered(view: StoredViewNode, coverages: Mapping[str, Coverage], bounds: Interval, repair: bool) -> Iterator[Part]:
+    """Give the steps to do in order; of a step that is covered in part, its parts."""
     coverage = coverages.get(view.name, Coverage())
     if repair:
         parts = step_parts(view, coverage, bounds)
@@ -113,5 +130,6 @@ def _ordered(
     before = None
     for interval, is_covered in parts:
         follows = interval.start == before or any(s.start < interval.start <= s.end for s in coverage)
-        yield interval, not follows, is_covered
+        is_whole = view.schedule is not None and tuple(view.schedule.steps(interval)) == (interval,)
+        yield Part(interval=interval, first=not follows, covered=is_covered, steps=int(is_whole))
         before = interval.end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["GateResult", "RuleFailure", "check"]
 
 _logger = logging.getLogger(__name__)
+
+_one_at_a_time = threading.Lock()
+"""Great Expectations keeps its context in the process: runs that are computed side by side are checked in turn."""
 
 
 def check(
@@ -43,7 +47,8 @@ def check(
     from featurestore.quality.evaluate import evaluate
     from featurestore.quality.report import write_report
 
-    evaluation = evaluate(frame, rules, key_columns=key_columns, title=f"{view} {interval} {on}")
+    with _one_at_a_time:
+        evaluation = evaluate(frame, rules, key_columns=key_columns, title=f"{view} {interval} {on}")
     failures = tuple(failure for failure in evaluation.failures if failure.severity == "critical")
     warnings = tuple(failure for failure in evaluation.failures if failure.severity == "warning")
     for warning in warnings:

@@ -10,13 +10,17 @@ from featurestore.compile import CompileResult, compile_definitions
 from featurestore.compile.archive import write_archive
 from featurestore.compile.loader import load_definitions, load_objects
 from featurestore.filesystems import write_atomically
+from featurestore.ir.columns import table_location
 from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode, StoredViewNode
 from featurestore.ir.serialize import manifest_to_json
+from featurestore.plan.amounts import SourcePart
 from featurestore.plan.plan import Plan, build_plan
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.online_code import keep_code
 from featurestore.runtime.pointer import announce_manifest
 from featurestore.stores.source_schema import read_source_schema
+from featurestore.stores.source_statistics import source_parts, table_row_bytes
 
 __all__ = ["apply_definitions", "compile_project", "plan_definitions"]
 
@@ -74,4 +78,18 @@ def _plan(context: RuntimeContext, compiled: CompileResult) -> Plan:
         now=context.clock(),
         warnings=compiled.warnings,
         applied=applied,
+        statistics=_Statistics(context),
     )
+
+
+class _Statistics:
+    """What stored data say of themselves, without Spark."""
+
+    def __init__(self, context: RuntimeContext) -> None:
+        self._settings = context.settings
+
+    def source_parts(self, source: FileSourceNode | DeltaSourceNode) -> Sequence[SourcePart] | None:
+        return source_parts(source, self._settings.absolute)
+
+    def row_bytes(self, view: StoredViewNode) -> float | None:
+        return table_row_bytes(f"{self._settings.offline_root}/{table_location(view)}")

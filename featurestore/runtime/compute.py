@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from featurestore.engines.base import ComputedStep, ComputeRequest, SourcePin
 from featurestore.errors import InputNotReady
 from featurestore.intervals import Interval
 from featurestore.ir.nodes import StoredViewNode, ViewNode
+from featurestore.plan.missing import whole_steps
 from featurestore.plan.readiness import raw_sources
 from featurestore.plan.stages import ComputeStage
 from featurestore.runtime.code import code_of, ship_code
 from featurestore.runtime.context import RuntimeContext
-from featurestore.runtime.readiness import wait_reasons
+from featurestore.runtime.readiness import reasons_by_step
 from featurestore.runtime.results import IntervalResult
 from featurestore.runtime.run import run_interval
 from featurestore.stores.base import Claim
@@ -21,13 +25,28 @@ from featurestore.stores.base import Claim
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["compute_interval", "pinned_parents", "refuse_unready"]
+__all__ = ["Turn", "compute_interval", "pinned_parents", "refuse_unready", "steps_of", "unready"]
 
 
-def compute_interval(context: RuntimeContext, stage: ComputeStage) -> IntervalResult:
-    """Compute, check and commit one step; InputNotReady says what it waits for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """A run's place in a line of runs that are computed side by side and commit in order.
+
+    It has come when ``before``, the end of the run in front, is set. ``follows`` is the instant at which that run ends
+    and this one begins, None where there is a hole between them.
+    """
+
+    before: threading.Event
+    follows: datetime | None
+
+
+def compute_interval(context: RuntimeContext, stage: ComputeStage, turn: Turn | None = None) -> IntervalResult:
+    """Compute, check and commit a run's steps, which are ready.
+
+    While its ``turn`` has not come, the run takes for granted that the one in front will be done; when it has come and
+    that one failed, the rows are computed once more, as the first of a stretch.
+    """
     view = context.manifest.views[stage.view]
-    refuse_unready(context, view, stage.interval)
     ship_code(context, code_of(view, context.manifest))
     pins = _pin_sources(context, view)
     inputs: dict[str, Any] = {
@@ -35,21 +54,63 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage) -> IntervalRe
         "views": pinned_parents(context, view),
     }
 
+    is_early = turn is not None and not turn.before.is_set()
+    is_assumed = is_early and turn is not None and turn.follows == stage.interval.start
+
     def compute(claim: Claim) -> ComputedStep[DataFrame]:
-        return context.engine.compute(
-            ComputeRequest(view=view, interval=stage.interval, first=stage.first, created=claim.created, pins=pins)
+        is_early_still = is_assumed and turn is not None and not turn.before.is_set()
+        request = ComputeRequest(
+            view=view,
+            interval=stage.interval,
+            first=not is_early_still and not _follows(context, view, stage.interval),
+            created=claim.created,
+            pins=pins,
+            restated=claim.is_repair,
         )
+        return context.engine.compute(request)
 
-    return run_interval(context, view, stage.interval, inputs=inputs, compute=compute, repair=stage.repair)
+    def confirm() -> bool:
+        if turn is None:
+            return True
+        turn.before.wait()
+        refuse_unready(context, view, steps_of(view, stage))
+        return not is_assumed or _follows(context, view, stage.interval)
+
+    return run_interval(
+        context,
+        view,
+        stage.interval,
+        inputs=inputs,
+        compute=compute,
+        repair=stage.repair,
+        steps=stage.steps,
+        confirm=confirm,
+    )
 
 
-def refuse_unready(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> None:
-    """Raise InputNotReady with every reason why the step cannot be computed yet."""
-    reasons = wait_reasons(context, view, interval)
-    if reasons:
-        raise InputNotReady(
-            f"{view.name} {interval} is not ready: {'; '.join(reasons)}", view=view.name, reasons=list(reasons)
-        )
+def _follows(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> bool:
+    """Say whether the step before the interval is done."""
+    coverage = context.ledger.coverage(view.name, view.version)
+    return any(stretch.start < interval.start <= stretch.end for stretch in coverage)
+
+
+def refuse_unready(context: RuntimeContext, view: StoredViewNode, steps: Sequence[Interval]) -> None:
+    """Raise InputNotReady with every reason why the first step that is not ready cannot be computed yet."""
+    for step, reasons in reasons_by_step(context, view, steps).items():
+        if reasons:
+            raise unready(view, step, reasons)
+
+
+def unready(view: StoredViewNode, step: Interval, reasons: Sequence[str]) -> InputNotReady:
+    """Say what a step waits for."""
+    return InputNotReady(
+        f"{view.name} {step} is not ready: {'; '.join(reasons)}", view=view.name, reasons=list(reasons)
+    )
+
+
+def steps_of(view: StoredViewNode, stage: ComputeStage) -> tuple[Interval, ...]:
+    """Give the steps of a run; a part of a step is one."""
+    return whole_steps(view, stage.interval).steps if stage.steps > 1 else (stage.interval,)
 
 
 def pinned_parents(context: RuntimeContext, view: StoredViewNode) -> Mapping[str, Any]:

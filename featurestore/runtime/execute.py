@@ -1,18 +1,22 @@
-"""Carry out planned stages, one after the other, and say what came of each view."""
+"""Carry out planned stages, one view after the other, and say what came of each view."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from typing import Protocol, assert_never
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import assert_never
 
-from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
+from featurestore.errors import ExitCode, FeatureStoreError
+from featurestore.plan.cost import StepCost
 from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
-from featurestore.runtime.compute import compute_interval
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.failures import foreign_errors, told_as
 from featurestore.runtime.landing import append_landed
+from featurestore.runtime.line import Line
+from featurestore.runtime.pace import Pace, Progress, silent
 from featurestore.runtime.publish import publish_view
 from featurestore.runtime.results import (
     IntervalResult,
@@ -25,19 +29,9 @@ from featurestore.runtime.results import (
 from featurestore.runtime.run import recover
 from featurestore.runtime.score import score_interval
 
-__all__ = ["Progress", "execute", "first_line", "foreign_errors", "silent"]
+__all__ = ["Progress", "execute", "silent"]
 
 logger = logging.getLogger(__name__)
-
-
-class Progress(Protocol):
-    """Told before each stage: which one of how many."""
-
-    def __call__(self, number: int, total: int, text: str) -> None: ...
-
-
-def silent(number: int, total: int, text: str) -> None:
-    """Show nothing."""
 
 
 class _ViewLog:
@@ -67,40 +61,83 @@ class _ViewLog:
 
 
 def execute(
-    context: RuntimeContext, stages: Sequence[Stage], *, views: Iterable[str], progress: Progress = silent
+    context: RuntimeContext,
+    stages: Sequence[Stage],
+    *,
+    views: Iterable[str],
+    progress: Progress = silent,
+    costs: Mapping[str, StepCost | None] | None = None,
+    parallel: int = 1,
 ) -> JobResult:
-    """Run ``stages`` in order.
+    """Run ``stages`` in order; of the computations of one view ``parallel`` at once.
 
-    A view whose step fails has its later steps left out, and so have the views that read it from there on (they are
-    not ready); what is committed is published all the same, and other views go on. ``views`` are named in the result
-    even when they had nothing to do. What Spark, Delta or a database raises is a RunFailed of that view.
+    Steps of a feature view that are refused, busy or not ready are left out, and its other steps go on (``Line`` says
+    when it gives up); of a prediction view the later steps are left out. Views that read them are not ready there;
+    what is committed is published all the same. ``views`` are named in the result even when they had nothing to do.
+    What Spark, Delta or a database raises is a RunFailed of that view. ``costs``: see ``Pace``.
     """
     started = time.monotonic()
+    pace = Pace(stages, costs or {}, progress=progress, clock=time.monotonic)
     logs = {name: _ViewLog(name) for name in views}
-    for number, stage in enumerate(stages, 1):
-        log = logs.setdefault(stage.view, _ViewLog(stage.view))
-        if log.error is not None and not isinstance(stage, PublishStage):
-            continue
-        progress(number, len(stages), str(stage))
+    for (view, is_computed), group in groupby(stages, key=lambda s: (s.view, isinstance(s, ComputeStage))):
+        log = logs.setdefault(view, _ViewLog(view))
         stage_started = time.monotonic()
-        try:
-            _run(context, stage, log)
-        except FeatureStoreError as error:
-            logger.error("%s: %s", stage, error)
-            log.error = log.error or error
-        except foreign_errors() as error:
-            logger.exception("%s failed", stage)
-            told = RunFailed(f"{stage}: {type(error).__name__}: {first_line(error)}", view=stage.view)
-            log.error = log.error or told
+        if is_computed:
+            _compute(context, [s for s in group if isinstance(s, ComputeStage)], log, pace, parallel)
+        else:
+            for stage in group:
+                _guarded(context, stage, log, pace)
         log.seconds += time.monotonic() - stage_started
-    return JobResult(views=tuple(log.result() for log in logs.values()), seconds={"stages": time.monotonic() - started})
+    return JobResult(
+        views=tuple(log.result() for log in logs.values()),
+        seconds={"stages": time.monotonic() - started},
+        pace=pace.to_dict(),
+    )
+
+
+def _compute(context: RuntimeContext, stages: Sequence[ComputeStage], log: _ViewLog, pace: Pace, parallel: int) -> None:
+    """Do the runs of one feature view."""
+    view = context.manifest.views[log.view]
+    line = Line(
+        context=context,
+        view=view,
+        stages=stages,
+        parallel=parallel,
+        begins=pace.begin,
+        advanced=partial(pace.settle, view.name),
+    )
+    try:
+        line.run()
+    finally:
+        log.intervals += line.done
+        log.error = log.error or line.error
+
+
+def _guarded(context: RuntimeContext, stage: Stage, log: _ViewLog, pace: Pace) -> None:
+    """Run one stage, and keep what it ends with; after a failure only publications run."""
+    if log.error is not None and not isinstance(stage, PublishStage):
+        pace.settle(stage.view, stage.steps)
+        return
+    pace.begin(stage)
+    try:
+        _run(context, stage, log)
+    except FeatureStoreError as error:
+        logger.error("%s: %s", stage, error)
+        log.error = log.error or error
+    except foreign_errors() as error:
+        logger.exception("%s failed", stage)
+        log.error = log.error or told_as(stage, error)
+    if isinstance(stage, PublishStage):
+        pace.published()
+    else:
+        pace.settle(stage.view, stage.steps)
 
 
 def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
     view = context.manifest.stored_view(stage.view)
     match stage:
         case ComputeStage():
-            log.intervals.append(compute_interval(context, stage))
+            raise AssertionError("runs of feature views are done in a line")
         case ScoreStage():
             log.intervals.append(score_interval(context, stage))
         case PublishStage():
@@ -109,21 +146,3 @@ def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
             log.published = publish_view(context, view)
         case _:
             assert_never(stage)
-
-
-@functools.cache
-def foreign_errors() -> tuple[type[Exception], ...]:
-    """Name what Spark, Delta, Arrow, the registry's database and file systems raise: it ends a stage, not the job."""
-    from deltalake.exceptions import DeltaError
-    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-    from pyarrow.lib import ArrowException
-    from pyspark.errors import PySparkException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (PySparkException, Py4JError, DeltaError, ArrowException, SQLAlchemyError, OSError)
-
-
-def first_line(error: Exception) -> str:
-    """Give the first line of what a foreign error says."""
-    text = str(error).strip()
-    return text.splitlines()[0][:1000] if text else "no message"

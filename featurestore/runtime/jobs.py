@@ -15,7 +15,7 @@ from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.execute import execute
-from featurestore.runtime.request import plan_request, run_publication
+from featurestore.runtime.request import WorkOptions, plan_request, run_publication, step_costs
 from featurestore.runtime.results import JobResult, ViewResult, describe_error
 from featurestore.runtime.upkeep import upkeep_views
 from featurestore.settings import load_settings
@@ -32,7 +32,14 @@ def materialize_job(context: RuntimeContext, options: argparse.Namespace) -> Job
     views = _chosen(context, options.view, ViewNode)
     stages = _stages(context, views, options)
     kinds: tuple[type[Stage], ...] = (ComputeStage, PublishStage) if options.publish else (ComputeStage,)
-    return execute(context, [s for s in stages if isinstance(s, kinds)], views=views, progress=_log_progress)
+    return execute(
+        context,
+        [s for s in stages if isinstance(s, kinds)],
+        views=views,
+        progress=_log_progress,
+        costs=step_costs(context, views),
+        parallel=options.parallel,
+    )
 
 
 def predict_job(context: RuntimeContext, options: argparse.Namespace) -> JobResult:
@@ -89,7 +96,13 @@ def _stages(context: RuntimeContext, views: Sequence[str], options: argparse.Nam
     if options.start > options.end:
         raise SettingsError(f"--start {show_instant(options.start)} is after --end {show_instant(options.end)}")
     bounds = Interval(options.start, options.end)
-    return plan_request(context, views, bounds, repair=options.repair, everything=getattr(options, "all", False))
+    work = WorkOptions(
+        repair=options.repair,
+        everything=getattr(options, "all", False),
+        steps_per_run=getattr(options, "steps_per_run", None),
+        parallel=getattr(options, "parallel", 1),
+    )
+    return plan_request(context, views, bounds, work)
 
 
 def _chosen(context: RuntimeContext, names: Iterable[str], kind: type[StoredViewNode]) -> list[str]:
@@ -124,6 +137,8 @@ def _parser(job: Job) -> argparse.ArgumentParser:
     parser.add_argument("--repair", action="store_true", help="compute done steps again, from today's inputs")
     if job is materialize_job:
         parser.add_argument("--publish", action="store_true", help="publish each view when its steps are done")
+        parser.add_argument("--parallel", type=int, default=1, help="runs of a view that are computed at once")
+        parser.add_argument("--steps-per-run", type=int, help="steps that a run computes (default: by earlier runs)")
     if job is predict_job:
         parser.add_argument(
             "--all", action="store_true", help="predict for all entities, not only where inputs changed"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from featurestore.errors import ExitCode, SettingsError
 from featurestore.intervals import Interval, show_instant
 from featurestore.ir.nodes import StoredViewNode
+from featurestore.plan.chunks import steps_per_run
+from featurestore.plan.cost import StepCost, step_cost
 from featurestore.plan.stages import PublishStage, Stage, build_stages
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.execute import Progress, execute, silent
@@ -16,7 +19,16 @@ from featurestore.runtime.publish_keys import EntityRows, publish_keys
 from featurestore.runtime.results import JobResult, ViewResult
 from featurestore.runtime.run import recover
 
-__all__ = ["bounds_of", "plan_request", "run_key_publication", "run_publication", "run_request", "with_parents"]
+__all__ = [
+    "WorkOptions",
+    "bounds_of",
+    "plan_request",
+    "run_key_publication",
+    "run_publication",
+    "run_request",
+    "step_costs",
+    "with_parents",
+]
 
 
 def bounds_of(start: datetime, end: datetime) -> Interval:
@@ -30,37 +42,71 @@ def bounds_of(start: datetime, end: datetime) -> Interval:
         ) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkOptions:
+    """How missing steps are done.
+
+    ``repair``: done ones are done again; ``everything``: predictions of all entities. ``steps_per_run`` steps of a
+    feature view are computed at once (None: chosen by what they took before), ``parallel`` such runs side by side.
+    """
+
+    repair: bool = False
+    everything: bool = False
+    steps_per_run: int | None = None
+    parallel: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps_per_run", "parallel"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"{name} is {value}; valid is 1 or more")
+
+
 def plan_request(
-    context: RuntimeContext,
-    views: Iterable[str],
-    bounds: Interval,
-    *,
-    repair: bool = False,
-    everything: bool = False,
+    context: RuntimeContext, views: Iterable[str], bounds: Interval, options: WorkOptions | None = None
 ) -> tuple[Stage, ...]:
     """Plan the missing steps of ``views`` inside ``bounds``; the Delta logs are asked first what is really done."""
-    names = list(views)
+    names, options = list(views), options or WorkOptions()
     manifest = context.manifest
     for name in names:
         recover(context, manifest.stored_view(name))
+    costs = step_costs(context, names)
     coverages = {v.name: context.ledger.coverage(v.name, v.version) for v in manifest.stored_views()}
-    return build_stages(manifest, names, bounds, coverages, repair=repair, everything=everything)
+    return build_stages(
+        manifest,
+        names,
+        bounds,
+        coverages,
+        repair=options.repair,
+        everything=options.everything,
+        steps_per_run={
+            name: steps_per_run(manifest.stored_view(name), costs[name], options.steps_per_run) for name in names
+        },
+    )
+
+
+def step_costs(context: RuntimeContext, views: Iterable[str]) -> Mapping[str, StepCost | None]:
+    """Give what a step of each view took in earlier runs, of its version or else of the newest one before."""
+    versions = {name: range(context.manifest.stored_view(name).version, 0, -1) for name in views}
+    costs = {name: (step_cost(context.ledger.runs(name, version)) for version in versions[name]) for name in versions}
+    return {name: next((cost for cost in found if cost is not None), None) for name, found in costs.items()}
 
 
 def run_request(
     context: RuntimeContext,
     views: Sequence[str] | None,
     bounds: Interval,
+    options: WorkOptions | None = None,
     *,
-    repair: bool = False,
-    everything: bool = False,
     parents: bool = False,
     progress: Progress | None = None,
 ) -> JobResult:
     """Compute and publish the missing steps of ``views`` (all by default; with ``parents``, what they read too)."""
+    options = options or WorkOptions()
     ordered = _in_order(context, with_parents(context, views) if parents and views is not None else views)
-    stages = plan_request(context, ordered, bounds, repair=repair, everything=everything)
-    return execute(context, stages, views=ordered, progress=progress or silent)
+    stages = plan_request(context, ordered, bounds, options)
+    costs = step_costs(context, ordered)
+    return execute(context, stages, views=ordered, progress=progress or silent, costs=costs, parallel=options.parallel)
 
 
 def run_publication(

@@ -21,6 +21,7 @@ __all__ = [
     "UpkeepResult",
     "ViewResult",
     "describe_error",
+    "gravest",
 ]
 
 RESULT_PREFIX = "FEATURESTORE_RESULT "
@@ -46,29 +47,34 @@ _SEVERITY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalResult:
-    """One step: ``rows`` were appended; ``seconds`` by phase (compute, gate, commit).
+    """One run, of one step or several: ``rows`` were appended; ``seconds`` by phase (compute, gate, wait, commit).
 
-    ``counts`` are the engine's: of a prediction view ``entities`` and, of these, ``predicted``.
+    ``counts`` are the engine's: of a prediction view ``entities`` and, of these, ``predicted``. ``cost`` is what Spark
+    took: ``spark_jobs``, ``task_ms``, ``input_bytes``.
     """
 
     interval: Interval
     outcome: Outcome
+    steps: int = 1
     rows: int = 0
     generation: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    cost: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "start": show_instant(self.interval.start),
             "end": show_instant(self.interval.end),
             "state": _OUTCOME_NAMES[self.outcome],
+            "steps": self.steps,
             "rows": self.rows,
             "generation": self.generation,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "warnings": list(self.warnings),
             "counts": dict(self.counts),
+            "cost": dict(self.cost),
         }
 
 
@@ -141,6 +147,11 @@ class ViewResult:
         return sum(interval.rows for interval in self.intervals)
 
     @property
+    def steps(self) -> int:
+        """How many steps its runs did."""
+        return sum(interval.steps for interval in self.intervals)
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """The engine's counts of all steps together."""
         total: Counter[str] = Counter()
@@ -154,6 +165,7 @@ class ViewResult:
             "intervals": [interval.to_dict() for interval in self.intervals],
             "error": dict(self.error) if self.error else None,
             "rows": self.rows,
+            "steps": self.steps,
             "published": self.published.to_dict() if self.published else None,
             "seconds": round(self.seconds, 3),
             **({"upkeep": [table.to_dict() for table in self.upkeep]} if self.upkeep else {}),
@@ -162,10 +174,11 @@ class ViewResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """A job's views; its exit code is the gravest of theirs."""
+    """A job's views; its exit code is the gravest of theirs. ``pace``: steps, and how fast they went."""
 
     views: tuple[ViewResult, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    pace: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -177,6 +190,7 @@ class JobResult:
             "exit_code": int(self.exit_code),
             "views": {view.view: view.to_dict() for view in self.views},
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "pace": dict(self.pace),
         }
 
     def to_line(self) -> str:

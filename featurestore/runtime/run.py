@@ -1,25 +1,29 @@
-"""The run protocol for one (view version, interval): claim, compute once, gate, commit, record."""
+"""The run protocol for one (view version, interval): claim, compute once, gate, commit, record.
+
+The interval is a step, or several that follow each other and are computed at once.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from featurestore.engines.base import ComputedStep
-from featurestore.errors import ExitCode, FeatureStoreError, GateRefused, IntervalBusy
+from featurestore.errors import ExitCode, GateRefused
 from featurestore.intervals import Interval
 from featurestore.ir.columns import COMPUTED_AT, table_location
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
-from featurestore.runtime.results import IntervalResult, describe_error
-from featurestore.stores.base import Claim, CommitRecord, RunState
+from featurestore.runtime.lease import LEASE, held_lease, recorded_failure
+from featurestore.runtime.results import IntervalResult
+from featurestore.stores.base import Claim, CommitRecord, RunRecord, RunState
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -27,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["LEASE", "Computation", "recover", "run_interval"]
 
 logger = logging.getLogger(__name__)
-
-LEASE = timedelta(seconds=30)
-
 
 Computation: TypeAlias = "Callable[[Claim], ComputedStep[DataFrame]]"
 
@@ -78,17 +79,21 @@ def run_interval(
     inputs: Mapping[str, Any],
     compute: Computation,
     repair: bool = False,
+    steps: int = 1,
+    confirm: Callable[[], bool] = lambda: True,
 ) -> IntervalResult:
     """Do one run to its end. A crash after any line, then the same call, gives the same table.
 
     Raises IntervalBusy while another owner's lease lives, GateRefused when a critical expectation fails, and
-    whatever the computation raises; the ledger has the reason in each case.
+    whatever the computation raises; the ledger has the reason in each case. Before the commit ``confirm`` is asked:
+    it says whether the rows are right, or are to be computed once more, or raises InputNotReady. Of a run of several
+    ``steps`` that is refused or not ready the ledger keeps nothing: it is done in parts.
     """
-    from featurestore.engines.spark.worker_errors import raised_in_worker
+    from featurestore.engines.spark.job_costs import in_group
 
     if not repair and context.ledger.coverage(view.name, view.version).covers(interval):
         logger.info("%s %s: another run did it meanwhile", view.name, interval)
-        return IntervalResult(interval=interval, outcome=ExitCode.NOTHING_TO_DO)
+        return IntervalResult(interval=interval, outcome=ExitCode.NOTHING_TO_DO, steps=0)
     unfinished = _unfinished(context, view, interval)
     claim = context.ledger.claim(
         view.name,
@@ -104,21 +109,26 @@ def run_interval(
     for run_id in unfinished:
         context.offline.drop_staging(run_id, view)
     clock = _PhaseClock()
-    with _recorded_failure(context, claim), _lease(context, claim) as check_lease:
+    with (
+        in_group(context.spark, claim.run_id, f"{view.name} {interval}") as costs,
+        recorded_failure(context, claim, steps),
+        held_lease(context, claim) as check_lease,
+    ):
         reach(FaultPoint.CLAIMED)
-        with clock.phase("compute"):
-            computed = compute(claim)
-            with raised_in_worker():
-                staged = context.offline.write_staging(computed.rows, claim.run_id, view)
-        reach(FaultPoint.COMPUTED)
-        with clock.phase("gate"):
-            warnings = _gate(context, view, claim, staged, computed)
+        staged, computed, warnings = _prepare(context, view, claim, compute, clock)
+        with clock.phase("wait"):
+            is_right = confirm()
+        if not is_right:
+            staged, computed, warnings = _prepare(context, view, claim, compute, clock)
         reach(FaultPoint.GATED)
         check_lease()
         with clock.phase("commit"):
             commit = _commit(context, view, claim, staged, computed)
             reach(FaultPoint.COMMITTED)
-            context.ledger.finish(commit, now=context.clock())
+            cost = costs.read()
+            context.ledger.finish(
+                replace(commit, counts={**commit.counts, **cost, "steps": steps}), now=context.clock()
+            )
     reach(FaultPoint.RECORDED)
     context.offline.drop_staging(claim.run_id, view)
     rows = commit.counts["rows_appended"]
@@ -126,7 +136,9 @@ def run_interval(
     return IntervalResult(
         interval=interval,
         outcome=ExitCode.DONE,
+        steps=steps,
         rows=rows,
+        cost=cost,
         generation=claim.generation,
         seconds=clock.seconds,
         warnings=warnings,
@@ -135,9 +147,29 @@ def run_interval(
 
 
 def _unfinished(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> list[str]:
-    """Name the runs of the interval that may have left their staging folder: killed, failed or refused ones."""
+    """Name the runs in the interval that may have left their staging folder: killed, failed or refused ones."""
+    now = context.clock()
     runs = context.ledger.runs(view.name, view.version, interval)
-    return [run.run_id for run in runs if run.interval == interval and run.state is not RunState.DONE]
+    return [run.run_id for run in runs if run.state is not RunState.DONE and not _is_live(run, now)]
+
+
+def _is_live(run: RunRecord, now: datetime) -> bool:
+    return run.state is RunState.CLAIMED and run.lease_until > now
+
+
+def _prepare(
+    context: RuntimeContext, view: StoredViewNode, claim: Claim, compute: Computation, clock: _PhaseClock
+) -> tuple[DataFrame, ComputedStep[DataFrame], tuple[str, ...]]:
+    """Compute the run's rows once, into its staging folder, and check them; give the gate's warnings with them."""
+    from featurestore.engines.spark.worker_errors import raised_in_worker
+
+    with clock.phase("compute"):
+        computed = compute(claim)
+        with raised_in_worker():
+            staged = context.offline.write_staging(computed.rows, claim.run_id, view)
+    reach(FaultPoint.COMPUTED)
+    with clock.phase("gate"):
+        return staged, computed, _gate(context, view, claim, staged, computed)
 
 
 def _gate(
@@ -208,44 +240,3 @@ def _commit(
         computed_at=computed_at,
     )
     return context.offline.append(rows, view, commit, app_id=_app_id(context, view, claim.interval))
-
-
-@contextmanager
-def _lease(context: RuntimeContext, claim: Claim) -> Iterator[Callable[[], None]]:
-    """Keep the lease alive from a thread until the block ends; the given check raises when it was lost."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(LEASE.total_seconds() / 4):
-            try:
-                context.ledger.heartbeat(claim, now=context.clock(), lease=LEASE)
-            except IntervalBusy:
-                return
-            except FeatureStoreError as error:
-                logger.warning("%s %s: no heartbeat, tried again: %s", claim.view, claim.interval, error)
-
-    def check() -> None:
-        context.ledger.heartbeat(claim, now=context.clock(), lease=LEASE)
-
-    thread = threading.Thread(target=beat, name=f"lease {claim.run_id}", daemon=True)
-    thread.start()
-    try:
-        yield check
-    finally:
-        ended.set()
-        thread.join()
-
-
-@contextmanager
-def _recorded_failure(context: RuntimeContext, claim: Claim) -> Iterator[None]:
-    """Give the claim back with the reason when the block fails."""
-    try:
-        yield
-    except IntervalBusy:
-        raise
-    except GateRefused as error:
-        context.ledger.refuse(claim, describe_error(error), now=context.clock())
-        raise
-    except BaseException as error:  # an interruption too: the next run need not wait for the lease
-        context.ledger.fail(claim, describe_error(error), now=context.clock())
-        raise

@@ -26,7 +26,7 @@ def score_interval(context: RuntimeContext, stage: ScoreStage) -> IntervalResult
     """Score, check and commit one step; InputNotReady says what it waits for."""
     manifest = context.manifest
     view = manifest.prediction_views[stage.view]
-    refuse_unready(context, view, stage.interval)
+    refuse_unready(context, view, [stage.interval])
     ship_code(context, code_of(view, manifest))
     archive = ship_archive(context)
     parents = [manifest.stored_view(name) for name in manifest.parents(view)]

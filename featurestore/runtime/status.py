@@ -47,7 +47,8 @@ def view_status(context: RuntimeContext, view: StoredViewNode, freshness: ViewFr
     coverage = context.ledger.coverage(view.name, view.version)
     runs = context.ledger.runs(view.name, view.version)
     latest = {run.interval: run for run in runs}  # in order of generation: a later one mends an earlier one's failure
-    failed = [run for run in latest.values() if run.state in (RunState.REFUSED, RunState.FAILED)]
+    ended_badly = [run for run in latest.values() if run.state in (RunState.REFUSED, RunState.FAILED)]
+    failed = [run for run in ended_badly if not coverage.covers(run.interval) or run.generation > 1]
     last_failed = max(failed, key=lambda run: run.updated_at, default=None)
     return {
         "kind": "feature view" if isinstance(view, ViewNode) else "prediction view",

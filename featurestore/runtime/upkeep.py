@@ -10,8 +10,9 @@ from datetime import timedelta
 from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
 from featurestore.plan.upkeep import TableState, UpkeepPolicy, UpkeepStep, plan_table
 from featurestore.runtime.context import RuntimeContext
-from featurestore.runtime.execute import Progress, first_line, foreign_errors, silent
+from featurestore.runtime.failures import first_line, foreign_errors
 from featurestore.runtime.faults import FaultPoint, reach
+from featurestore.runtime.pace import Progress, silent
 from featurestore.runtime.results import JobResult, UpkeepResult, ViewResult, describe_error
 from featurestore.runtime.upkeep_tables import UpkeepTable, claim_holds, marker_holds, upkeep_tables
 from featurestore.settings import UpkeepSettings

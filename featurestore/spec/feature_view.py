@@ -38,8 +38,10 @@ class BatchFeatureView(Selectable):
     source's columns named by ``schema`` are taken as they are. ``aggregations`` beside ``sql`` or ``function`` go over
     the rows that it makes, row by row, of rows at most ``lookback`` older; ``schema`` then names their columns.
 
-    ``per="row"`` declares that an ``sql`` or ``function`` view maps each source row by itself; ``"step"`` (default)
-    runs it once for each step over ``[step_end - lookback, step_end)`` of its event sources.
+    ``per="step"`` (default) runs an ``sql`` or ``function`` view once for each step over ``[step_end - lookback,
+    step_end)`` of its event sources. ``"row"`` declares that it maps rows, each with its own event time: it sees the
+    rows of a run's interval, or with ``lookback``, for each step, those of ``[step_start - lookback, step_end)``; of
+    what it gives the rows inside the step are kept.
     """
 
     name: str

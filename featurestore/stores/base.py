@@ -161,8 +161,8 @@ class Ledger(LedgerReader, Protocol):
 
         The first claim has generation 1 and the given ``created``. A claim after a refused, failed or expired attempt
         keeps generation and created when ``inputs`` are the same, and takes the next generation when they differ.
-        An interval that is done is claimed again only with ``repair=True`` (else StateError): next generation, and
-        created = max(last created + 1 µs, now).
+        A new generation is created 1 µs after what any overlapping attempt may have stated. An interval that is done is
+        claimed again only with ``repair=True`` (else StateError): created is then also not before ``now``.
         """
         ...
 
@@ -178,15 +178,15 @@ class Ledger(LedgerReader, Protocol):
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, now: datetime) -> None: ...
 
+    def withdraw(self, claim: Claim, *, now: datetime) -> None: ...
+
     def record_publication(self, publication: PublicationRecord) -> None: ...
 
     def rebuild(self, view: str, version: int, commits: Sequence[CommitRecord], *, now: datetime) -> LedgerRebuild:
         """Make the done runs those of the Delta log; claims and failures stay. Idempotent."""
         ...
 
-    def forget(self, view: str, version: int) -> None:
-        """Drop all runs and publications of a view version."""
-        ...
+    def forget(self, view: str, version: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,14 +76,15 @@ def decide(
             is_repair=is_done,
         )
     # A refused attempt committed nothing; any other may have, before it was lost: its statements must not be outranked
-    # by equals, so a new generation speaks at least a microsecond later.
-    stated = [run.created + _TICK for run in overlapping if run.state is not RunState.REFUSED]
-    return Grant(
-        generation=last.generation + 1 if last else 1,
-        created=max([now if is_done else created, *stated]),
-        attempts=1,
-        is_repair=is_done,
-    )
+    # by equals, so a new generation speaks at least a microsecond later. A repair states all its rows at one instant;
+    # the first run of an interval states each step as long after the step's end as ``created`` is after its own.
+    stated = [run for run in overlapping if run.state is not RunState.REFUSED]
+    if is_done:
+        spoken = max([now, *(run.created + _TICK for run in stated)])
+    else:
+        lags = [created - interval.end, *(run.created - run.interval.end + _TICK for run in stated)]
+        spoken = interval.end + max(lags)
+    return Grant(generation=last.generation + 1 if last else 1, created=spoken, attempts=1, is_repair=is_done)
 
 
 def _refuse_busy(what: str, overlapping: Sequence[RunRecord], *, owner: str, now: datetime) -> None:

@@ -147,6 +147,15 @@ class SqlLedger:
         """Record that the run failed; a claim that was lost, or is done meanwhile, changes nothing."""
         self._end(claim, RunState.FAILED, error, now)
 
+    def withdraw(self, claim: Claim, *, now: datetime) -> None:
+        """Forget a run that committed nothing and is to be done in parts; one that had attempts before has failed."""
+        key = self._key(claim.view, claim.version, claim.interval, claim.generation)
+        held = key | {"run_id": claim.run_id, "state": RunState.CLAIMED.value, "attempts": 1}
+        with self.database.write(self._scope(claim.view, claim.version)) as connection:
+            if connection.execute(delete(runs).where(_matches(runs, held))).rowcount:
+                return
+        self.fail(claim, {"type": "Withdrawn", "message": "done in parts"}, now=now)
+
     def record_publication(self, publication: PublicationRecord) -> None:
         """Add a publication. Idempotent: the same one again changes nothing."""
         view, version = publication.view, publication.version
@@ -195,12 +204,13 @@ class SqlLedger:
             "state": RunState.DONE.value,
             "created_us": to_micros(commit.created),
             "inputs": canonical_json(commit.inputs),
-            "counts": canonical_json(commit.counts),
             "error": "{}",
             "delta_version": commit.delta_version if commit.delta_version >= 0 else None,
         }
+        # What a run cost is known only after its commit: the log has fewer counts than a ledger that saw it end.
         if connection.execute(select(runs.c.run_id).where(_matches(runs, key | values))).first() is None:
-            self._put(connection, key, values | {"updated_at_us": to_micros(now)})
+            counts = {"counts": canonical_json(commit.counts)}
+            self._put(connection, key, values | counts | {"updated_at_us": to_micros(now)})
 
     def _end(self, claim: Claim, state: RunState, error: Mapping[str, Any], now: datetime) -> None:
         values = {

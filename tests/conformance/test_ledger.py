@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from featurestore.errors import IntervalBusy, StateError
 from featurestore.intervals import Interval
-from featurestore.stores.base import Claim, CommitRecord, PublicationRecord, RunState
+from featurestore.stores.base import Claim, CommitRecord, LedgerRebuild, PublicationRecord, RunState
 from featurestore.stores.database import Database
 from featurestore.stores.ledger import SqlLedger
 
@@ -222,3 +223,34 @@ def test_forget_drops_one_view_version_of_one_project(database: Database) -> Non
 def test_claims_of_two_projects_do_not_meet(database: Database) -> None:
     assert claim(SqlLedger(database, "shop")).generation == 1
     assert claim(SqlLedger(database, "shop2"), owner="b").generation == 1
+
+
+def test_a_run_that_is_done_in_parts_leaves_nothing_behind(ledger: SqlLedger) -> None:
+    whole = claim(ledger, day(0, 4))
+    ledger.withdraw(whole, now=NOW)
+    assert ledger.runs("v", 1) == ()
+    part = claim(ledger, day(1, 3), owner="b")
+    assert part.created == day(1, 3).end
+    ledger.withdraw(whole, now=NOW)
+    assert [run.state for run in ledger.runs("v", 1)] == [RunState.CLAIMED]
+
+
+def test_a_run_that_may_have_committed_before_is_not_forgotten(ledger: SqlLedger) -> None:
+    claim(ledger, day(0, 4), now=NOW - 2 * LEASE)
+    again = claim(ledger, day(0, 4), owner="b")
+    ledger.withdraw(again, now=NOW)
+    assert [run.state for run in ledger.runs("v", 1)] == [RunState.FAILED]
+
+
+def test_parts_of_a_lost_run_speak_just_after_what_it_may_have_said_of_them(ledger: SqlLedger) -> None:
+    delay = timedelta(hours=2)
+    claim(ledger, day(0, 4), created=day(0, 4).end + delay, now=NOW - 2 * LEASE)
+    part = claim(ledger, day(1, 2), created=day(1, 2).end + delay, owner="b")
+    assert (part.generation, part.created) == (1, day(1, 2).end + delay + TICK)
+
+
+def test_what_a_run_cost_outlives_a_rebuild(ledger: SqlLedger) -> None:
+    told = commit(claim(ledger))
+    ledger.finish(replace(told, counts={**told.counts, "task_ms": 12}), now=NOW)
+    assert ledger.rebuild("v", 1, [told], now=NOW) == LedgerRebuild(added=0, removed=0)
+    assert ledger.runs("v", 1)[0].counts == {"rows": 3, "task_ms": 12}

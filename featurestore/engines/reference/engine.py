@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -49,12 +49,17 @@ class ReferenceEngine:
         else:
             events = events_by_key(view, source, read[source.name])
         if view.is_aggregate:
-            rows = aggregate_rows(
-                view, events, interval, first=request.first, created=request.created, predicates=self.predicates
-            )
+            rows = [
+                replace(row, created_timestamp=request.created_at(row.event_timestamp))
+                for row in aggregate_rows(view, events, interval, first=request.first, predicates=self.predicates)
+            ]
             event_range = Interval(interval.start + _MICROSECOND, interval.end + _MICROSECOND)
         else:
-            rows, event_range = plain_rows(view, events, interval, created=request.created), interval
+            steps = () if view.schedule is None else tuple(view.schedule.steps(interval))
+            is_whole = bool(steps) and (steps[0].start, steps[-1].end) == (interval.start, interval.end)
+            rows, event_range = [], interval
+            for step in steps if is_whole else (interval,):
+                rows += plain_rows(view, events, step, created=request.created_at(step.end))
         return ComputedStep(
             rows=[_columns(view, row) for row in rows],
             raw=[row for row in read[source.name] if row[source.timestamp_field or ""] in interval],

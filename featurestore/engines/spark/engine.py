@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import reduce
@@ -18,6 +18,7 @@ from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.pins import pin_source
 from featurestore.engines.spark.rows import conformed, has_null_key, unique
 from featurestore.engines.spark.sources import read_source
+from featurestore.engines.spark.step_ends import created_of, end_among
 from featurestore.engines.spark.tiles import hop_micros, read_events
 from featurestore.engines.spark.transformations import run_function, run_sql
 from featurestore.engines.spark.windows import Steps, changed_rows
@@ -99,7 +100,8 @@ class SparkEngine:
         self, request: ComputeRequest, inputs: list[Input], counts: PassCounts
     ) -> tuple[DataFrame, Interval]:
         view, (events,) = request.view, inputs
-        frame = _stamped(events.within(request.interval.start, request.interval.end), events, request)
+        steps = _steps(view, request.interval)
+        frame = _stamped(events.within(request.interval.start, request.interval.end), events, request, steps)
         wanted = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP, CREATED_TIMESTAMP]
         wanted += [feature.name for feature in view.features]
         rows = _with_keys(view, frame.select(*map(quote, wanted)), counts)
@@ -113,7 +115,7 @@ class SparkEngine:
         if events.timestamp is None:
             message = f"aggregations need a source with a timestamp_field; {inputs[0].name!r} has none"
             raise DefinitionError([Problem(location="inputs", object=view.name, message=message)])
-        steps, hop = _steps(view, request.interval), hop_micros(view)
+        steps, hop = _whole_steps(view, request.interval), hop_micros(view)
         lookback = view.longest_window
         oldest = None if lookback is None else steps[0].start - lookback
         read = read_events(
@@ -126,7 +128,7 @@ class SparkEngine:
         )
         read = replace(read, rows=_with_keys(view, read.rows, counts))
         changed = changed_rows(read, items, Steps(steps=steps, first=request.first, hop=hop))
-        stamped = changed.withColumn(CREATED_TIMESTAMP, F.lit(request.created))
+        stamped = changed.withColumn(CREATED_TIMESTAMP, created_of(request, F.col(EVENT_TIMESTAMP)))
         return conformed(view, stamped), _after(request.interval)
 
     def _events(self, view: ViewNode, aggregations: Aggregations, inputs: list[Input]) -> Input | QueriedEvents:
@@ -141,25 +143,28 @@ class SparkEngine:
     ) -> tuple[DataFrame, Interval]:
         view = request.view
         has_snapshots = any(part.keys for part in inputs) and any(part.is_event_source for part in inputs)
-        is_stepwise = code.per == "step" or has_snapshots
-        steps = _steps(view, request.interval) if is_stepwise else (request.interval,)
-        results = [self._run(view, code, inputs, step) for step in steps]
+        steps = _whole_steps(view, request.interval) if code.per == "step" else _steps(view, request.interval)
+        is_stepwise = code.per == "step" or code.lookback is not None or has_snapshots
+        ranges = steps if is_stepwise else (request.interval,)
+        results = [self._run(view, code, inputs, part) for part in ranges]
         event_source = next((part for part in inputs if part.timestamp is not None), None)
         has_time = _has_time(results[0], event_source)
         if not has_time and code.per == "row":
             message = f"a row-wise query gives the event time; found columns {results[0].columns}, none of them a time"
             raise DefinitionError([Problem(location="transformation", object=view.name, message=message)])
         stamped = []
-        for frame, step in zip(results, steps, strict=True):
-            timed = frame if has_time else frame.withColumn(EVENT_TIMESTAMP, F.lit(step.end))
-            rows = conformed(view, _stamped(timed, event_source, request))
+        for frame, part in zip(results, ranges, strict=True):
+            timed = frame if has_time else frame.withColumn(EVENT_TIMESTAMP, F.lit(part.end))
+            rows = conformed(view, _stamped(timed, event_source, request, (part,) if is_stepwise else steps))
             at = F.col(EVENT_TIMESTAMP)
-            stamped.append(rows.where((at >= F.lit(step.start)) & (at < F.lit(step.end))) if has_time else rows)
+            stamped.append(rows.where((at >= F.lit(part.start)) & (at < F.lit(part.end))) if has_time else rows)
         rows = _with_keys(view, reduce(DataFrame.unionByName, stamped), counts, total="rows_computed")
         return unique(view, rows), request.interval if has_time else _after(request.interval)
 
     def _run(self, view: ViewNode, code: _UserCode, inputs: list[Input], step: Interval) -> DataFrame:
-        start = step.start if code.lookback is None or code.per == "row" else step.end - code.lookback
+        start = step.start
+        if code.lookback is not None:
+            start = (step.start if code.per == "row" else step.end) - code.lookback
         has_events = any(part.is_event_source for part in inputs)
         frames = {
             part.name: part.as_of(step.end)
@@ -175,17 +180,22 @@ class SparkEngine:
         return run_function(view.name, code.code, frames)
 
 
-def _steps(view: ViewNode, interval: Interval) -> tuple[Interval, ...]:
-    if view.schedule is None:
-        return (interval,)
-    steps = tuple(view.schedule.steps(interval))
-    if not steps or (steps[0].start, steps[-1].end) != (interval.start, interval.end):
+def _whole_steps(view: ViewNode, interval: Interval) -> tuple[Interval, ...]:
+    steps = _steps(view, interval)
+    if view.schedule is not None and tuple(view.schedule.steps(interval)) != steps:
         raise StateError(
             f"view {view.name!r}: {interval} is not made of whole steps of its schedule {view.schedule}; "
-            f"found {len(steps)} whole steps in it; compute from one step end to another",
+            "compute from one step end to another",
             view=view.name,
         )
     return steps
+
+
+def _steps(view: ViewNode, interval: Interval) -> tuple[Interval, ...]:
+    """Cut a run into its steps; what is no row of whole steps is one part."""
+    steps = () if view.schedule is None else tuple(view.schedule.steps(interval))
+    is_whole = bool(steps) and (steps[0].start, steps[-1].end) == (interval.start, interval.end)
+    return steps if is_whole else (interval,)
 
 
 def _after(interval: Interval) -> Interval:
@@ -207,15 +217,16 @@ def _has_time(frame: DataFrame, events: Input | None) -> bool:
     )
 
 
-def _stamped(frame: DataFrame, events: Input | None, request: ComputeRequest) -> DataFrame:
-    """Add event_timestamp and created_timestamp: the frame's own, else the source's columns, else the run's."""
+def _stamped(frame: DataFrame, events: Input | None, request: ComputeRequest, steps: Sequence[Interval]) -> DataFrame:
+    """Add event_timestamp and created_timestamp: the frame's own, else the source's columns, else by its step."""
     names = {name.lower() for name in frame.columns}
     if EVENT_TIMESTAMP not in names and events is not None and events.timestamp is not None:
         frame = frame.withColumn(EVENT_TIMESTAMP, F.col(quote(events.timestamp)))
+    by_step = created_of(request, end_among(F.col(EVENT_TIMESTAMP), steps))
     own = events is not None and events.created is not None and events.created.lower() in names
     if own and events is not None and events.created is not None:
-        stamp = F.coalesce(F.col(quote(events.created)).cast("timestamp"), F.lit(request.created))
+        stamp = F.coalesce(F.col(quote(events.created)).cast("timestamp"), by_step)
         return frame.withColumn(CREATED_TIMESTAMP, stamp)
     if CREATED_TIMESTAMP in names:
         return frame
-    return frame.withColumn(CREATED_TIMESTAMP, F.lit(request.created))
+    return frame.withColumn(CREATED_TIMESTAMP, by_step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, assert_never, cast
 
@@ -12,10 +12,11 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
-from featurestore.intervals import from_micros, to_micros
+from featurestore.engines.base import ComputeRequest
+from featurestore.intervals import Interval, from_micros, to_micros
 from featurestore.ir.schedule import CronSchedule, PeriodSchedule, ScheduleNode
 
-__all__ = ["step_end"]
+__all__ = ["created_of", "end_among", "step_end"]
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -31,6 +32,26 @@ def step_end(instant: Column, schedule: ScheduleNode) -> Column:
             return F.timestamp_micros(_on_cron_grid(micros, schedule))
         case _:
             assert_never(schedule)
+
+
+def end_among(instant: Column, steps: Sequence[Interval]) -> Column:
+    """Give the end of that one of the given steps, which follow each other, in which an instant lies."""
+    if len(steps) == 1:
+        return F.lit(steps[0].end)
+    start, length = steps[0].start, steps[0].duration
+    if all(step.duration == length for step in steps):
+        passed = F.call_function("div", F.unix_micros(instant) - to_micros(start), F.lit(length // _MICROSECOND))
+        return F.timestamp_micros((passed + 1) * F.lit(length // _MICROSECOND) + F.lit(to_micros(start)))
+    ends = F.array(*(F.lit(step.end) for step in steps))
+    return F.array_min(F.filter(ends, lambda end: end > instant))
+
+
+def created_of(request: ComputeRequest, step_end: Column) -> Column:
+    """Give the created time of rows of the step that ends then; see ``ComputeRequest``."""
+    if request.restated:
+        return F.lit(request.created)
+    lag = (request.created - request.interval.end) // _MICROSECOND
+    return F.timestamp_micros(F.unix_micros(step_end) + F.lit(lag))
 
 
 def _on_cron_grid(micros: Column, schedule: CronSchedule) -> Column:

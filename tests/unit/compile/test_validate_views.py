@@ -102,7 +102,10 @@ def local_function() -> Any:
         ({"sql": "SELECT 1", "per": "row"}, "sql does not read source 'clicks'"),
         ({"sql": "SELECT * FROM {clicks}", "schedule": None}, "is computed by step and has no schedule"),
         ({"sql": "SELECT * FROM {clicks}", "schema": ()}, "is made by SQL and has no schema"),
-        ({"function": module_function, "per": "row", "lookback": DAY}, 'has lookback= and per="row"'),
+        (
+            {"function": module_function, "per": "row", "lookback": DAY, "schedule": None},
+            "is computed by step and has no schedule",
+        ),
         ({"function": lambda clicks: clicks}, "function is a lambda"),
         ({"function": local_function()}, "is defined inside another function; move it to the top level"),
         ({"expectations": [Expectation("expect_magic")]}, "unknown expectation 'expect_magic'"),

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.manifest import Manifest
-from featurestore.ir.nodes import FieldNode, ServiceNode
+from featurestore.ir.nodes import DeltaSourceNode, FieldNode, FileSourceNode, ServiceNode, StoredViewNode
+from featurestore.plan.amounts import SourcePart
+from featurestore.plan.cost import PastRun, WorkCost
 from featurestore.plan.diff import ChangeKind, diff_manifests
 from featurestore.plan.format import format_plan, plan_to_dict
-from featurestore.plan.plan import PastRun, Plan, build_plan
+from featurestore.plan.plan import Plan, build_plan
 from featurestore.spec.dtypes import Float64, Int64
 from tests.support.nodes import START, aggregate_view, clicks, manifest_of, plain_view, prediction_view
 
@@ -51,6 +53,20 @@ class Past:
 
     def publications(self, view: str, version: int) -> Sequence[Sent]:
         return self.published.get((view, version), ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Statistics of stored data, by source, and by view and version."""
+
+    parts: Mapping[str, Sequence[SourcePart]] = field(default_factory=dict)
+    rows: Mapping[tuple[str, int], float] = field(default_factory=dict)
+
+    def source_parts(self, source: FileSourceNode | DeltaSourceNode) -> Sequence[SourcePart] | None:
+        return self.parts.get(source.name)
+
+    def row_bytes(self, view: StoredViewNode) -> float | None:
+        return self.rows.get((view.name, view.version))
 
 
 def days(start: int, end: int) -> Interval:
@@ -131,8 +147,51 @@ def test_estimates_are_medians_of_earlier_runs() -> None:
     runs = [Run(counts={"rows_appended": n}, claimed_at=NOW - timedelta(seconds=n)) for n in (4, 6, 50)]
     past = Past(done={("stats", 1): [*runs, Run(counts={}, claimed_at=None, delta_version=None)]})
     (work,) = plan(OLD, manifest_of(aggregate_view(fingerprint="other")), past).work
-    assert work.estimate is not None and work.estimate.runs == 3
-    assert (work.rows, work.seconds) == (60, 60.0)
+    assert (work.cost.rows, work.cost.seconds, work.cost.basis) == (60, 60.0, "3 runs of version 1")
+    assert work.unknown == ("core-minutes", "bytes read", "bytes in Delta", "Redis")
+
+
+def test_runs_of_many_steps_speak_for_steps_and_statistics_for_their_rows_in_delta() -> None:
+    counts = {"rows_appended": 900, "steps": 30, "task_ms": 60_000, "input_bytes": 3_000_000}
+    runs = [
+        Run(counts=counts, claimed_at=NOW - timedelta(seconds=90)),
+        *(Run(counts={"rows_appended": 500}, claimed_at=NOW - timedelta(seconds=50)) for _ in range(40)),
+    ]
+    past = Past(done={("stats", 1): runs})
+    statistics = Stored(rows={("stats", 1): 20.0})
+    (work,) = plan(OLD, manifest_of(aggregate_view(fingerprint="other")), past, statistics=statistics).work
+    assert work.cost == WorkCost(
+        basis="1 run of version 1",
+        rows=300,
+        seconds=30.0,
+        core_seconds=20.0,
+        read_bytes=1_000_000,
+        delta_bytes=6_000,
+    )
+
+
+def test_a_view_without_history_is_estimated_by_what_its_runs_will_read() -> None:
+    part = SourcePart(rows=1000, size=20_000, least=START, greatest=START + timedelta(days=20))
+    statistics = Stored(parts={"clicks": [part]})
+    new = manifest_of(plain_view(), aggregate_view())
+    ledger = Past(done={("other", 1): [Run(counts={"task_ms": 4000, "input_bytes": 1_000_000}, claimed_at=NOW)]})
+    made = plan(None, new, ledger, statistics=statistics, applied={("other", "f"): 1})
+    work = {entry.view: entry for entry in made.work}
+    # Ten of twenty days; the aggregate view's one run reads no more, since nothing lies before its start.
+    assert (work["plain"].cost.rows, work["plain"].cost.read_bytes) == (500, 10_000)
+    assert (work["stats"].cost.rows, work["stats"].cost.read_bytes) == (None, 10_000)
+    assert work["stats"].cost.core_seconds == 0.04
+    assert work["stats"].cost.basis == "statistics of clicks, core-minutes by other views' runs"
+    assert work["stats"].unknown == ("rows", "time", "bytes in Delta", "Redis")
+    assert "unknown: rows, time, bytes in Delta, Redis" in format_plan(made)
+    assert plan(None, new, ledger).work[0].unknown == (
+        "rows",
+        "time",
+        "core-minutes",
+        "bytes read",
+        "bytes in Delta",
+        "Redis",
+    )
 
 
 def test_a_rename_and_a_missing_start_are_warned_of() -> None:
@@ -168,7 +227,9 @@ def test_the_text_shows_changes_work_and_estimates() -> None:
         "  + service all",
         "",
         "To compute",
-        "  stats  10 steps  2026-01-01 to 2026-01-11  (about 1m 30s, 12,000 rows)",
+        "  stats  10 steps  2026-01-01 to 2026-01-11",
+        "         about 12,000 rows, 1m 30s in all  (by 1 run of version 1)",
+        "         unknown: core-minutes, bytes read, bytes in Delta, Redis",
         "",
         "Warnings",
         "  ! score is removed: lookups of it fail from then on; its table and its online rows stay",
