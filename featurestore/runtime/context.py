@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from featurestore.engines.spark.engine import SparkEngine
     from featurestore.stores.database import Database
     from featurestore.stores.delta import DeltaStore
+    from featurestore.stores.input_checks import InputChecks
 
 __all__ = ["RuntimeContext"]
 
@@ -54,6 +55,12 @@ class RuntimeContext:
         from featurestore.stores.ledger import SqlLedger
 
         return SqlLedger(self.database, self.settings.project)
+
+    @cached_property
+    def input_checks(self) -> InputChecks:
+        from featurestore.stores.input_checks import InputChecks
+
+        return InputChecks(self.database, self.settings.project)
 
     @cached_property
     def registry(self) -> Registry:
@@ -112,5 +119,15 @@ class RuntimeContext:
             self.database.close()
         if "spark" in self.__dict__ and self._given_spark is None:
             self.spark.stop()
-        for name in ("online", "database", "ledger", "registry", "spark", "offline", "engine", "manifest"):
+        for name in (
+            "online",
+            "database",
+            "ledger",
+            "input_checks",
+            "registry",
+            "spark",
+            "offline",
+            "engine",
+            "manifest",
+        ):
             self.__dict__.pop(name, None)

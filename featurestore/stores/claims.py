@@ -84,7 +84,9 @@ def decide(
     else:
         lags = [created - interval.end, *(run.created - run.interval.end + _TICK for run in stated)]
         spoken = interval.end + max(lags)
-    return Grant(generation=last.generation + 1 if last else 1, created=spoken, attempts=1, is_repair=is_done)
+    # One above all that is done: a generation above 1 tells that rows were stated before, whatever the bounds.
+    above = [run.generation for run in (*done, *([last] if last else []))]
+    return Grant(generation=max(above, default=0) + 1, created=spoken, attempts=1, is_repair=is_done)
 
 
 def _refuse_busy(what: str, overlapping: Sequence[RunRecord], *, owner: str, now: datetime) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    update,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -187,15 +188,19 @@ def _is_current(database: Database) -> bool:
     with database.read() as connection:
         if not inspect(connection).has_table(schema_version.name):
             return False
-        return _checked_version(database, connection) is not None
+        return _checked_version(database, connection) == SCHEMA_VERSION
 
 
 def _create_tables(database: Database) -> None:
     with database.write("featurestore/schema") as connection:
         metadata.create_all(connection)
-        if _checked_version(database, connection) is None:
+        found = _checked_version(database, connection)
+        if found is None:
             connection.execute(insert(schema_version).values(id=1, version=SCHEMA_VERSION))
             _logger.info("made the tables of registry database %s", database.name)
+        elif found < SCHEMA_VERSION:  # so far, versions have only added tables
+            connection.execute(update(schema_version).values(version=SCHEMA_VERSION))
+            _logger.info("registry database %s: schema version %d is now %d", database.name, found, SCHEMA_VERSION)
 
 
 def _checked_version(database: Database, connection: Connection) -> int | None:

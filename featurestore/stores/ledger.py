@@ -33,7 +33,7 @@ from featurestore.stores.base import (
 from featurestore.stores.claims import canonical_json, decide
 from featurestore.stores.database import Database
 from featurestore.stores.ledger_rows import read_interval, read_publication, read_run
-from featurestore.stores.tables import publications, runs
+from featurestore.stores.tables import input_checks, publications, runs
 
 __all__ = ["SqlLedger"]
 
@@ -178,9 +178,9 @@ class SqlLedger:
                 connection.execute(insert(publications).values(key | values))
 
     def forget(self, view: str, version: int) -> None:
-        """Drop all runs and publications of a view version."""
+        """Drop all runs, publications and the input check of a view version."""
         with self.database.write(self._scope(view, version)) as connection:
-            for table in (runs, publications):
+            for table in (runs, publications, input_checks):
                 connection.execute(delete(table).where(self._of(table, view, version)))
 
     def rebuild(self, view: str, version: int, commits: Sequence[CommitRecord], *, now: datetime) -> LedgerRebuild:
@@ -193,6 +193,8 @@ class SqlLedger:
                 key = self._key(view, version, interval, generation)
                 connection.execute(delete(runs).where(_matches(runs, key)))
                 _logger.warning("%s v%d %s generation %d is not in Delta", view, version, interval, generation)
+            if done - kept:  # the check may speak of rows that are gone; without it, runs' own inputs are compared
+                connection.execute(delete(input_checks).where(self._of(input_checks, view, version)))
             for commit in commits:
                 self._finish(connection, commit, now)
         return LedgerRebuild(added=len(kept - done), removed=len(done - kept))

@@ -15,6 +15,7 @@ from sqlalchemy import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "input_checks",
     "manifests",
     "metadata",
     "publications",
@@ -23,8 +24,8 @@ __all__ = [
     "view_versions",
 ]
 
-SCHEMA_VERSION = 1
-"""Counts changes of these tables; a database of a newer version is refused."""
+SCHEMA_VERSION = 2
+"""Counts changes of these tables; a database of a newer version is refused, an older one gets the tables it lacks."""
 
 metadata = MetaData()
 
@@ -94,3 +95,18 @@ publications = Table(
     Column("ignored", BigInteger, nullable=False),
     Column("bytes_sent", BigInteger, nullable=False),
 )
+
+input_checks = Table(
+    "input_checks",
+    metadata,
+    Column("project", String(63), primary_key=True),
+    Column("view", String(255), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("delta_version", BigInteger, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("checked", Text, nullable=False),
+    Column("pending", Text, nullable=False),
+    Column("checked_at_us", BigInteger, nullable=False),
+)
+"""The last comparison of a view version's coverage with its inputs, of which there is one row at most."""

@@ -210,6 +210,15 @@ def test_publications_keep_their_order_and_repeat_nothing(ledger: SqlLedger) -> 
     assert ledger.publications("v", 1) == tuple(made)
 
 
+def test_a_repair_of_several_steps_speaks_above_their_runs(ledger: SqlLedger) -> None:
+    for number in (0, 1):
+        ledger.finish(commit(claim(ledger, day(number))), now=NOW)
+    repair = claim(ledger, day(0, 2), repair=True)
+    assert (repair.generation, repair.is_repair, repair.created) == (2, True, NOW)
+    ledger.finish(commit(repair), now=NOW)
+    assert claim(ledger, day(1), repair=True, now=NOW).generation == 3
+
+
 def test_forget_drops_one_view_version_of_one_project(database: Database) -> None:
     shops = [SqlLedger(database, name) for name in ("shop", "shop2")]
     for ledger in shops:
