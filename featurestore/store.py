@@ -53,8 +53,6 @@ class FeatureStore(StoreRuns):
         """The applied definitions."""
         return self.runtime.manifest
 
-    # Materialization
-
     def publish(self, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None) -> JobResult:
         """Send what changed since the last publication to the online store."""
         from featurestore.runtime.request import run_publication
@@ -87,8 +85,6 @@ class FeatureStore(StoreRuns):
         from featurestore.runtime.freshness import project_freshness
 
         return project_freshness(self.runtime)
-
-    # Reading
 
     def get_online_features(
         self,
@@ -167,8 +163,6 @@ class FeatureStore(StoreRuns):
 
         return read_served(self.runtime, view, start, end)
 
-    # Writing
-
     def write_to_online_store(
         self,
         feature_view_name: str,
@@ -220,8 +214,6 @@ class FeatureStore(StoreRuns):
     def dead_letters(self, last: int = 100) -> list[dict[str, Any]]:
         """Give the rows that writes set aside last, the newest first, with their problems."""
         return self._writer.dead_letters(last)
-
-    # Versions
 
     def rollback(self, view: str, version: int | None = None) -> RollbackResult:
         """Serve a view's version before the present one again, or the given warm one; says how stale it is."""

@@ -71,3 +71,11 @@ class StoreRuns(StoreParts):
 
         options = WorkOptions(parallel=parallel, steps_per_run=steps_per_run)
         return run_request(self.runtime, [feature_view], bounds_of(start, end), options, progress=progress)
+
+    def repair(
+        self, view: str, start: datetime | None = None, end: datetime | None = None, *, progress: Progress | None = None
+    ) -> JobResult:
+        """Compute again what changed inputs touched, however old; with a bound, all covered steps inside."""
+        from featurestore.runtime.request import run_repair
+
+        return run_repair(self.runtime, view, start, end, progress=progress)

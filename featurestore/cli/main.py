@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "materialize": "materialize",
     "materialize-incremental": "materialize_incremental",
     "backfill": "backfill",
+    "repair": "repair",
     "publish": "publish",
     "push": "push",
     "rollback": "rollback",

@@ -42,6 +42,8 @@ def command(ctx: click.Context, json_output: bool) -> None:
     for name, view in status["views"].items():
         for reason in view["waits_for"]:
             say(f"{name} waits: {reason}")
+        for change in view["late_changes"]:
+            say(f"{name} late: {change['message']}")
         if view["last_error"]:
             complain(f"{name} {view['last_error']['interval']}: {view['last_error']['message']}")
 

@@ -29,7 +29,7 @@ class SourcePin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeRequest:
+class ComputeRequest(Generic[FrameT]):
     """One run, of one step or of several that follow each other.
 
     ``first`` says that the interval's first step begins a covered stretch.
@@ -42,6 +42,7 @@ class ComputeRequest:
     of an earlier step as much earlier as that step ends, so that no row tells how steps were put together. A run that
     states covered steps anew (``restated``) stamps all rows with ``created``. ``pins`` has each source the view reads,
     by name.
+    ``keys``, distinct join keys, restricts the run to their rows; user code may mix keys and is not restricted.
     """
 
     view: ViewNode
@@ -50,6 +51,7 @@ class ComputeRequest:
     created: datetime
     pins: Mapping[str, SourcePin]
     restated: bool = False
+    keys: FrameT | None = None
 
     def created_at(self, step_end: datetime) -> datetime:
         """Give the created time of the rows of one step."""
@@ -64,12 +66,14 @@ class ComputedStep(Generic[FrameT]):
     ``raw``: the event source's rows of the interval before null keys are dropped; None where there is no such source.
     ``event_range``: the event times whose rows are this run's alone; what stands there and is not in ``rows`` is gone.
     ``metrics``: counts, to be called after ``rows`` was evaluated once; they cost no pass of their own.
+    ``keys``: the only keys whose rows these are, None for all; what stands for other keys is not gone.
     """
 
     rows: FrameT
     raw: FrameT | None
     event_range: Interval
     metrics: Callable[[], Mapping[str, int]]
+    keys: FrameT | None = None
 
 
 class Engine(Protocol[FrameT]):
@@ -79,6 +83,6 @@ class Engine(Protocol[FrameT]):
         """Name the present state of a source."""
         ...
 
-    def compute(self, request: ComputeRequest) -> ComputedStep[FrameT]:
+    def compute(self, request: ComputeRequest[FrameT]) -> ComputedStep[FrameT]:
         """Compute the rows of one run."""
         ...

@@ -130,7 +130,7 @@ def changed_table_files(
     difference = _Difference()
     for actions in commits:
         difference.take(actions)
-    return difference.changes(filesystem, base, timestamp, has_feed=_has_feed(path, commits))
+    return difference.changes(filesystem, base, timestamp, has_feed=_has_feed(path, first, commits))
 
 
 @dataclass(slots=True)
@@ -187,13 +187,18 @@ def _lost(filesystem: fs.FileSystem, base: str, paths: Iterable[str]) -> str | N
     return next((info.base_name for info in infos if info.type is fs.FileType.NotFound), None)
 
 
-def _has_feed(path: str, commits: Iterable[Iterable[Mapping[str, Any]]]) -> bool:
-    """Say whether every one of the commits was made with a change data feed: on now, and never switched among them."""
+def _has_feed(path: str, first: int, commits: Iterable[Iterable[Mapping[str, Any]]]) -> bool:
+    """Say whether every one of the commits after ``first`` was made with a change data feed."""
     from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
-    if any("metaData" in action for actions in commits for action in actions):
+    changed = [action["metaData"] for actions in commits for action in actions if "metaData" in action]
+    try:
+        configurations = [DeltaTable(path, version=first if changed else None).metadata().configuration]
+    except DeltaError:
         return False
-    return DeltaTable(path).metadata().configuration.get(_FEED) == "true"
+    configurations += [metadata.get("configuration", {}) for metadata in changed]
+    return all(configuration.get(_FEED) == "true" for configuration in configurations)
 
 
 def _changed_file(one: Mapping[str, Any], timestamp: str | None) -> ChangedFile:

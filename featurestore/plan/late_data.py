@@ -119,7 +119,8 @@ def affected(view: ViewNode, reach: Reach, times: Interval | None) -> Interval:
             end = _FOREVER
         case Aggregations():
             assert view.longest_window is not None
-            end = times.end + view.longest_window if grid is None else grid.next(last + view.longest_window)
+            length = view.longest_window + _lookback(view)  # an event made by a query may lie so much later
+            end = times.end + length if grid is None else grid.next(last + length)
         case SqlTransformation() | FunctionTransformation() as code if code.lookback and code.per == "step":
             until = last + code.lookback
             end = until + _MICROSECOND if grid is None else max(grid.next(last), grid.floor(until))
@@ -131,12 +132,11 @@ def affected(view: ViewNode, reach: Reach, times: Interval | None) -> Interval:
 def oldest_read(view: ViewNode, coverage: Coverage) -> datetime:
     """Give the earliest event time that a covered step reads, as far as it is bounded."""
     begin = coverage.stretches[0].start
-    code = view.transformation
-    if isinstance(code, Aggregations):
-        return begin - (view.longest_window or timedelta(0))
-    if isinstance(code, SqlTransformation | FunctionTransformation) and code.lookback:
-        return begin - code.lookback
-    return begin
+    return begin - (view.longest_window or timedelta(0)) - _lookback(view)
+
+
+def _lookback(view: ViewNode) -> timedelta:
+    return (view.user_code.lookback if view.user_code is not None else None) or timedelta(0)
 
 
 def split_at(touched: Touched, horizon: datetime) -> tuple[Touched | None, Touched | None]:
@@ -165,7 +165,7 @@ def plan_repairs(
     Only user code is computed whole: its rows may mix keys. ``within`` leaves out steps outside of it. ``runs`` are the
     intervals that were computed, the steps of a view without schedule.
     """
-    is_code = isinstance(view.transformation, SqlTransformation | FunctionTransformation)
+    is_code = view.user_code is not None
     found: dict[bool, list[tuple[Interval, Touched]]] = {True: [], False: []}
     for one, reach in dict.fromkeys(touched):
         span = affected(view, reach, one.times)

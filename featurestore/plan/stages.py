@@ -12,7 +12,21 @@ from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.plan.chunks import Part, join_parts
 from featurestore.plan.missing import missing_steps, step_parts
 
-__all__ = ["ComputeStage", "PublishStage", "ScoreStage", "Stage", "build_stages"]
+__all__ = ["ComputeStage", "PublishStage", "RepairStage", "ScoreStage", "Stage", "build_stages"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairStage:
+    """Compute the covered steps of a feature view again that changed inputs touch, for the touched keys.
+
+    As far back as the view's ``late_data``; with ``everything`` however old the changes are.
+    """
+
+    view: str
+    everything: bool = False
+
+    def __str__(self) -> str:
+        return f"repair {self.view}{'' if self.everything else ' within late_data'}, if its inputs changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +80,7 @@ class PublishStage:
         return f"publish {self.view}"
 
 
-Stage: TypeAlias = ComputeStage | ScoreStage | PublishStage
+Stage: TypeAlias = RepairStage | ComputeStage | ScoreStage | PublishStage
 
 
 def build_stages(
@@ -81,11 +95,12 @@ def build_stages(
 ) -> tuple[Stage, ...]:
     """Order the work of the named views inside ``bounds``: compute, score, publish features, publish predictions.
 
-    A view comes after those it reads, and its steps in order of time. A view named that has no missing steps is still
-    published: an earlier run may have ended between its commit and its publication; of a view whose rows are all pushed
-    there is nothing to compute. With ``repair``, steps that are covered are computed again; with ``everything`` all
-    entities are scored, not only those whose inputs changed. A run computes up to ``steps_per_run`` steps (by feature
-    view; one where it is not given).
+    Before its missing steps a view's covered ones are repaired, whatever the bounds: its rows are then of one state of
+    the inputs. A view comes after those it reads, and its steps in order of time. A view named that has no missing
+    steps is still published: an earlier run may have ended between its commit and its publication; of a view whose rows
+    are all pushed there is nothing to compute. With ``repair``, steps that are covered are computed again; with
+    ``everything`` all entities are scored, not only those whose inputs changed. A run computes up to ``steps_per_run``
+    steps (by feature view; one where it is not given).
     """
     named = set(views)
     for name in sorted(named):
@@ -97,6 +112,8 @@ def build_stages(
     for view in features:
         if manifest.is_push_fed(view):
             continue
+        if coverages.get(view.name) and not repair:
+            stages.append(RepairStage(view=view.name))
         most = (steps_per_run or {}).get(view.name, 1)
         stages += (
             ComputeStage(

@@ -18,6 +18,7 @@ from featurestore.plan.amounts import SourcePart
 from featurestore.plan.plan import Plan, build_plan
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.online_code import keep_code
+from featurestore.runtime.pending import late_warnings
 from featurestore.runtime.pointer import announce_manifest
 from featurestore.stores.source_schema import read_source_schema
 from featurestore.stores.source_statistics import source_parts, table_row_bytes
@@ -76,7 +77,7 @@ def _plan(context: RuntimeContext, compiled: CompileResult) -> Plan:
         compiled.manifest,
         ledger=context.ledger,
         now=context.clock(),
-        warnings=compiled.warnings,
+        warnings=[*compiled.warnings, *(late_warnings(context, compiled.manifest) if current is not None else ())],
         applied=applied,
         statistics=_Statistics(context),
     )

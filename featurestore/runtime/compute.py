@@ -25,7 +25,16 @@ from featurestore.stores.base import Claim
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["Turn", "compute_interval", "pinned_parents", "refuse_unready", "steps_of", "unready"]
+__all__ = [
+    "Turn",
+    "compute_interval",
+    "pin_sources",
+    "pinned_inputs",
+    "pinned_parents",
+    "refuse_unready",
+    "steps_of",
+    "unready",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +57,15 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage, turn: Turn | 
     """
     view = context.manifest.views[stage.view]
     ship_code(context, code_of(view, context.manifest))
-    pins = _pin_sources(context, view)
-    inputs: dict[str, Any] = {
-        "sources": {name: dict(pin.state) for name, pin in pins.items()},
-        "views": pinned_parents(context, view),
-    }
+    pins = pin_sources(context, view)
+    inputs = pinned_inputs(context, view, pins)
 
     is_early = turn is not None and not turn.before.is_set()
     is_assumed = is_early and turn is not None and turn.follows == stage.interval.start
 
     def compute(claim: Claim) -> ComputedStep[DataFrame]:
         is_early_still = is_assumed and turn is not None and not turn.before.is_set()
-        request = ComputeRequest(
+        request: ComputeRequest[DataFrame] = ComputeRequest(
             view=view,
             interval=stage.interval,
             first=not is_early_still and not _follows(context, view, stage.interval),
@@ -113,11 +119,18 @@ def steps_of(view: StoredViewNode, stage: ComputeStage) -> tuple[Interval, ...]:
     return whole_steps(view, stage.interval).steps if stage.steps > 1 else (stage.interval,)
 
 
+def pinned_inputs(context: RuntimeContext, view: ViewNode, pins: Mapping[str, SourcePin]) -> Mapping[str, Any]:
+    """Give what the ledger keeps of a run's inputs, as plain JSON."""
+    sources = {name: dict(pin.state) for name, pin in pins.items()}
+    return {"sources": sources, "views": pinned_parents(context, view)}
+
+
 def pinned_parents(context: RuntimeContext, view: StoredViewNode) -> Mapping[str, Any]:
     """Give the Delta version of every input view's table."""
     parents = [context.manifest.stored_view(name) for name in context.manifest.parents(view)]
     return {p.name: {"version": p.version, "delta_version": context.offline.latest_version(p)} for p in parents}
 
 
-def _pin_sources(context: RuntimeContext, view: ViewNode) -> Mapping[str, SourcePin]:
+def pin_sources(context: RuntimeContext, view: ViewNode) -> Mapping[str, SourcePin]:
+    """Name the present state of each source that the view reads."""
     return {source.name: context.engine.pin(source) for source in raw_sources(context.manifest, view)}

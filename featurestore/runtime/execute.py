@@ -11,10 +11,11 @@ from typing import assert_never
 
 from featurestore.errors import ExitCode, FeatureStoreError
 from featurestore.plan.cost import StepCost
-from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
+from featurestore.plan.stages import ComputeStage, PublishStage, RepairStage, ScoreStage, Stage
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.failures import foreign_errors, told_as
 from featurestore.runtime.landing import append_landed
+from featurestore.runtime.late_data import repair_view
 from featurestore.runtime.line import Line
 from featurestore.runtime.pace import Pace, Progress, silent
 from featurestore.runtime.publish import publish_view
@@ -115,7 +116,7 @@ def _compute(context: RuntimeContext, stages: Sequence[ComputeStage], log: _View
 
 def _guarded(context: RuntimeContext, stage: Stage, log: _ViewLog, pace: Pace) -> None:
     """Run one stage, and keep what it ends with; after a failure only publications run."""
-    if log.error is not None and not isinstance(stage, PublishStage):
+    if log.error is not None and isinstance(stage, ScoreStage):
         pace.settle(stage.view, stage.steps)
         return
     pace.begin(stage)
@@ -127,8 +128,8 @@ def _guarded(context: RuntimeContext, stage: Stage, log: _ViewLog, pace: Pace) -
     except foreign_errors() as error:
         logger.exception("%s failed", stage)
         log.error = log.error or told_as(stage, error)
-    if isinstance(stage, PublishStage):
-        pace.published()
+    if isinstance(stage, RepairStage | PublishStage):
+        pace.passed()
     else:
         pace.settle(stage.view, stage.steps)
 
@@ -136,6 +137,8 @@ def _guarded(context: RuntimeContext, stage: Stage, log: _ViewLog, pace: Pace) -
 def _run(context: RuntimeContext, stage: Stage, log: _ViewLog) -> None:
     view = context.manifest.stored_view(stage.view)
     match stage:
+        case RepairStage():
+            log.intervals += repair_view(context, stage)
         case ComputeStage():
             raise AssertionError("runs of feature views are done in a line")
         case ScoreStage():

@@ -19,13 +19,15 @@ FAULT_VARIABLE = "FEATURESTORE_FAULT"
 
 
 class FaultPoint(StrEnum):
-    """The boundaries of a run, of a publication and of a table's upkeep, in their order."""
+    """The boundaries of a repair, of a run, which may be a repair's, of a publication and of a table's upkeep."""
 
+    COMPARED = "compared"
     CLAIMED = "claimed"
     COMPUTED = "computed"
     GATED = "gated"
     COMMITTED = "committed"
     RECORDED = "recorded"
+    CHECKED = "checked"
     SENDING = "sending"
     SENT = "sent"
     RECONCILED = "reconciled"

@@ -12,7 +12,7 @@ from pathlib import Path
 from featurestore.errors import ExitCode, FeatureStoreError, SettingsError
 from featurestore.intervals import Interval, parse_instant, show_instant
 from featurestore.ir.nodes import PredictionViewNode, StoredViewNode, ViewNode
-from featurestore.plan.stages import ComputeStage, PublishStage, ScoreStage, Stage
+from featurestore.plan.stages import ComputeStage, PublishStage, RepairStage, ScoreStage, Stage
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.execute import execute
 from featurestore.runtime.request import WorkOptions, plan_request, run_publication, step_costs
@@ -28,10 +28,13 @@ Job = Callable[[RuntimeContext, argparse.Namespace], JobResult]
 
 
 def materialize_job(context: RuntimeContext, options: argparse.Namespace) -> JobResult:
-    """Compute and commit the steps of feature views in ``[start, end)``; publish them when asked to."""
+    """Compute and commit the steps of feature views in ``[start, end)``; publish them when asked to.
+
+    What changed late in their inputs is repaired first, as far back as ``late_data``.
+    """
     views = _chosen(context, options.view, ViewNode)
     stages = _stages(context, views, options)
-    kinds: tuple[type[Stage], ...] = (ComputeStage, PublishStage) if options.publish else (ComputeStage,)
+    kinds: tuple[type[Stage], ...] = (RepairStage, ComputeStage, *([PublishStage] if options.publish else []))
     return execute(
         context,
         [s for s in stages if isinstance(s, kinds)],

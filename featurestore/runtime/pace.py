@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from featurestore.intervals import show_duration
 from featurestore.plan.cost import StepCost
-from featurestore.plan.stages import PublishStage, Stage
+from featurestore.plan.stages import PublishStage, RepairStage, Stage
 
 __all__ = ["Pace", "Progress", "silent"]
 
@@ -56,11 +56,11 @@ class Pace:
         self._lock = threading.Lock()
         self._views: dict[str, _View] = {}
         for stage in stages:
-            if not isinstance(stage, PublishStage):
+            if not isinstance(stage, RepairStage | PublishStage):
                 cost = costs.get(stage.view)
                 view = self._views.setdefault(stage.view, _View(seconds=None if cost is None else cost.seconds))
                 view.steps += stage.steps
-        self._total = self.steps + sum(isinstance(stage, PublishStage) for stage in stages)
+        self._total = self.steps + sum(isinstance(stage, RepairStage | PublishStage) for stage in stages)
         self._units = 0
         self.estimated_seconds = self._estimate()
 
@@ -76,8 +76,8 @@ class Pace:
         """Say which stage is next."""
         self._progress(self._units + 1, self._total, str(stage))
 
-    def published(self) -> None:
-        """Count a publication."""
+    def passed(self) -> None:
+        """Count a repair, of which nobody knows before how many steps it has, or a publication."""
         self._units += 1
 
     def settle(self, view: str, steps: int) -> None:

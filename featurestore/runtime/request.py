@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from featurestore.errors import ExitCode, SettingsError
-from featurestore.intervals import Interval, show_instant
-from featurestore.ir.nodes import StoredViewNode
+from featurestore.intervals import EPOCH, Interval, show_instant
+from featurestore.ir.nodes import StoredViewNode, ViewNode
 from featurestore.plan.chunks import steps_per_run
 from featurestore.plan.cost import StepCost, step_cost
-from featurestore.plan.stages import PublishStage, Stage, build_stages
+from featurestore.plan.stages import PublishStage, RepairStage, Stage, build_stages
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.execute import Progress, execute, silent
 from featurestore.runtime.publish_keys import EntityRows, publish_keys
@@ -25,6 +25,7 @@ __all__ = [
     "plan_request",
     "run_key_publication",
     "run_publication",
+    "run_repair",
     "run_request",
     "step_costs",
     "with_parents",
@@ -107,6 +108,31 @@ def run_request(
     stages = plan_request(context, ordered, bounds, options)
     costs = step_costs(context, ordered)
     return execute(context, stages, views=ordered, progress=progress or silent, costs=costs, parallel=options.parallel)
+
+
+def run_repair(
+    context: RuntimeContext,
+    view: str,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    progress: Progress | None = None,
+) -> JobResult:
+    """Repair and publish what changed in a view's inputs, however old; with a bound, all covered steps inside."""
+    node = context.manifest.stored_view(view)
+    if start is not None or end is not None:
+        bounds = bounds_of(start or node.start or EPOCH, end or context.clock())
+        return run_request(context, [view], bounds, WorkOptions(repair=True), progress=progress)
+    if not isinstance(node, ViewNode):
+        raise SettingsError(
+            f"{view!r} is a prediction view: its next step scores what changed; to score steps again give --from and "
+            "--until",
+            view=view,
+        )
+    recover(context, node)
+    stages: list[Stage] = [RepairStage(view=view, everything=True)]
+    stages += [PublishStage(view=view)] if node.online else []
+    return execute(context, stages, views=[view], progress=progress or silent)
 
 
 def run_publication(

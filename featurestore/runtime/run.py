@@ -146,6 +146,17 @@ def run_interval(
     )
 
 
+def _rows_after(
+    context: RuntimeContext, view: StoredViewNode, staged: DataFrame, computed: ComputedStep[DataFrame]
+) -> DataFrame:
+    """Give the rows that the interval will have: what stands for keys that the run leaves alone is among them."""
+    if computed.keys is None or not any(rule.on == "output" for rule in view.expectations):
+        return staged
+    standing = context.offline.standing(view, within=computed.event_range).select(*staged.columns)
+    others = standing.join(computed.keys, [key.name for key in view.join_keys], "left_anti")
+    return staged.unionByName(others)
+
+
 def _unfinished(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> list[str]:
     """Name the runs in the interval that may have left their staging folder: killed, failed or refused ones."""
     now = context.clock()
@@ -169,11 +180,11 @@ def _prepare(
             staged = context.offline.write_staging(computed.rows, claim.run_id, view)
     reach(FaultPoint.COMPUTED)
     with clock.phase("gate"):
-        return staged, computed, _gate(context, view, claim, staged, computed)
+        return staged, computed, _gate(context, view, claim, _rows_after(context, view, staged, computed), computed)
 
 
 def _gate(
-    context: RuntimeContext, view: StoredViewNode, claim: Claim, staged: DataFrame, computed: ComputedStep[DataFrame]
+    context: RuntimeContext, view: StoredViewNode, claim: Claim, rows: DataFrame, computed: ComputedStep[DataFrame]
 ) -> tuple[str, ...]:
     """Check input and output expectations; give the warnings, or raise GateRefused with every failed rule."""
     from featurestore.quality.gate import check
@@ -183,7 +194,7 @@ def _gate(
     report = ""
     checked: tuple[tuple[Literal["input", "output"], DataFrame | None], ...] = (
         ("input", computed.raw),
-        ("output", staged),
+        ("output", rows),
     )
     for on, frame in checked:
         rules = tuple(rule for rule in view.expectations if rule.on == on)
@@ -221,10 +232,11 @@ def _commit(
     from pyspark.sql import functions as F
 
     from featurestore.engines.spark.difference import rows_to_append
+    from featurestore.engines.spark.rows import only_keys
 
     context.offline.ensure_table(view)
     standing = context.offline.standing(view, within=computed.event_range, include_deleted=True)
-    rows = rows_to_append(staged, standing, view=view, created=claim.created)
+    rows = rows_to_append(staged, only_keys(view, standing, computed.keys), view=view, created=claim.created)
     computed_at = context.clock()
     rows = rows.withColumn(COMPUTED_AT, F.lit(computed_at))
     commit = CommitRecord(

@@ -8,7 +8,9 @@ from featurestore.intervals import Interval, show_instant
 from featurestore.ir.nodes import OnDemandViewNode, StoredViewNode, ViewNode
 from featurestore.plan.missing import missing_steps
 from featurestore.runtime.context import RuntimeContext
+from featurestore.runtime.failed_runs import standing_failures
 from featurestore.runtime.freshness import ViewFreshness, project_freshness
+from featurestore.runtime.pending import late_changes
 from featurestore.runtime.readiness import wait_reasons
 from featurestore.stores.base import RunState
 
@@ -46,10 +48,7 @@ def view_status(context: RuntimeContext, view: StoredViewNode, freshness: ViewFr
     """Give one view's status as JSON values; missing steps are those that have ended by now."""
     coverage = context.ledger.coverage(view.name, view.version)
     runs = context.ledger.runs(view.name, view.version)
-    latest = {run.interval: run for run in runs}  # in order of generation: a later one mends an earlier one's failure
-    ended_badly = [run for run in latest.values() if run.state in (RunState.REFUSED, RunState.FAILED)]
-    failed = [run for run in ended_badly if not coverage.covers(run.interval) or run.generation > 1]
-    last_failed = max(failed, key=lambda run: run.updated_at, default=None)
+    last_failed = max(standing_failures(context, view), key=lambda run: run.updated_at, default=None)
     return {
         "kind": "feature view" if isinstance(view, ViewNode) else "prediction view",
         "version": view.version,
@@ -57,5 +56,6 @@ def view_status(context: RuntimeContext, view: StoredViewNode, freshness: ViewFr
         "waits_for": list(wait_reasons(context, view, freshness.missing[0])) if freshness.missing else [],
         "rows": sum(run.counts.get("rows_appended", 0) for run in runs if run.state is RunState.DONE),
         "last_error": None if last_failed is None else {**last_failed.error, "interval": str(last_failed.interval)},
+        "late_changes": [change.to_dict() for change in late_changes(context, view)],
         **freshness.to_dict(),
     }

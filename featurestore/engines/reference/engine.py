@@ -39,7 +39,7 @@ class ReferenceEngine:
         """Name the present state: how many rows there are, as rows are only ever added."""
         return SourcePin(source=source.name, kind="memory", state={"rows": len(self.rows[source.name])})
 
-    def compute(self, request: ComputeRequest) -> ComputedStep[Frame]:
+    def compute(self, request: ComputeRequest[Frame]) -> ComputedStep[Frame]:
         """Compute the rows of one run; TypeError for a view with user code."""
         view, interval = request.view, request.interval
         names = _sources_of(view)
@@ -67,7 +67,7 @@ class ReferenceEngine:
             metrics=lambda: {"rows": len(rows)},
         )
 
-    def _read(self, name: str, request: ComputeRequest) -> Frame:
+    def _read(self, name: str, request: ComputeRequest[Frame]) -> Frame:
         pin = request.pins.get(name)
         return list(self.rows[name])[: None if pin is None else pin.state["rows"]]
 

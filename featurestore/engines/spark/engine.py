@@ -16,7 +16,7 @@ from featurestore.engines.spark.events import QueriedEvents
 from featurestore.engines.spark.inputs import Input, parent_input
 from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.pins import pin_source
-from featurestore.engines.spark.rows import conformed, has_null_key, unique
+from featurestore.engines.spark.rows import conformed, has_null_key, only_keys, unique
 from featurestore.engines.spark.sources import read_source
 from featurestore.engines.spark.step_ends import created_of, end_among
 from featurestore.engines.spark.tiles import hop_micros, read_events
@@ -69,7 +69,7 @@ class SparkEngine:
         """Name the present state of a source, without a Spark job where it has a path."""
         return pin_source(self._spark, source, resolve=self._resolve)
 
-    def compute(self, request: ComputeRequest) -> ComputedStep[DataFrame]:
+    def compute(self, request: ComputeRequest[DataFrame]) -> ComputedStep[DataFrame]:
         """Compute one run; its metrics are ``rows_read`` (not for SQL and functions) and ``null_keys_dropped``."""
         view, counts = request.view, PassCounts()
         inputs = [self._open(entry, request) for entry in view.inputs]
@@ -83,9 +83,10 @@ class SparkEngine:
             case _:
                 assert_never(view.transformation)
         raw = next((i.within(request.interval.start, request.interval.end) for i in inputs if i.is_event_source), None)
-        return ComputedStep(rows=rows, raw=raw, event_range=event_range, metrics=counts.read)
+        keys = None if view.user_code is not None else request.keys
+        return ComputedStep(rows=rows, raw=raw, event_range=event_range, metrics=counts.read, keys=keys)
 
-    def _open(self, entry: InputNode, request: ComputeRequest) -> Input:
+    def _open(self, entry: InputNode, request: ComputeRequest[DataFrame]) -> Input:
         if not isinstance(entry, SourceInput):
             return parent_input(entry, self._parents(entry.view))
         source = self._sources(entry.source)
@@ -97,18 +98,19 @@ class SparkEngine:
         return Input(name=source.name, frame=frame, timestamp=source.timestamp_field, created=created)
 
     def _passthrough(
-        self, request: ComputeRequest, inputs: list[Input], counts: PassCounts
+        self, request: ComputeRequest[DataFrame], inputs: list[Input], counts: PassCounts
     ) -> tuple[DataFrame, Interval]:
         view, (events,) = request.view, inputs
         steps = _steps(view, request.interval)
-        frame = _stamped(events.within(request.interval.start, request.interval.end), events, request, steps)
+        read = only_keys(view, events.within(request.interval.start, request.interval.end), request.keys)
+        frame = _stamped(read, events, request, steps)
         wanted = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP, CREATED_TIMESTAMP]
         wanted += [feature.name for feature in view.features]
         rows = _with_keys(view, frame.select(*map(quote, wanted)), counts)
         return unique(view, conformed(view, rows)), request.interval
 
     def _aggregated(
-        self, request: ComputeRequest, inputs: list[Input], aggregations: Aggregations, counts: PassCounts
+        self, request: ComputeRequest[DataFrame], inputs: list[Input], aggregations: Aggregations, counts: PassCounts
     ) -> tuple[DataFrame, Interval]:
         view, items = request.view, aggregations.items
         events = self._events(view, aggregations, inputs)
@@ -119,7 +121,7 @@ class SparkEngine:
         lookback = view.longest_window
         oldest = None if lookback is None else steps[0].start - lookback
         read = read_events(
-            events.within(oldest, request.interval.end),
+            only_keys(view, events.within(oldest, request.interval.end), request.keys),
             keys=[key.name for key in view.join_keys],
             timestamp=events.timestamp,
             created=events.created,
@@ -139,7 +141,7 @@ class SparkEngine:
         return QueriedEvents(view=view, query=query, inputs=inputs, run=lambda frames: self._call(view, code, frames))
 
     def _user_code(
-        self, request: ComputeRequest, inputs: list[Input], code: _UserCode, counts: PassCounts
+        self, request: ComputeRequest[DataFrame], inputs: list[Input], code: _UserCode, counts: PassCounts
     ) -> tuple[DataFrame, Interval]:
         view = request.view
         has_snapshots = any(part.keys for part in inputs) and any(part.is_event_source for part in inputs)
@@ -217,7 +219,9 @@ def _has_time(frame: DataFrame, events: Input | None) -> bool:
     )
 
 
-def _stamped(frame: DataFrame, events: Input | None, request: ComputeRequest, steps: Sequence[Interval]) -> DataFrame:
+def _stamped(
+    frame: DataFrame, events: Input | None, request: ComputeRequest[DataFrame], steps: Sequence[Interval]
+) -> DataFrame:
     """Add event_timestamp and created_timestamp: the frame's own, else the source's columns, else by its step."""
     names = {name.lower() for name in frame.columns}
     if EVENT_TIMESTAMP not in names and events is not None and events.timestamp is not None:

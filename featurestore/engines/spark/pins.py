@@ -7,15 +7,18 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from pyarrow import fs
-from pyspark.sql import SparkSession
 
 from featurestore.engines.base import SourcePin
 from featurestore.errors import DefinitionError, InputNotReady, Problem
 from featurestore.filesystems import open_files
 from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode, SourceNode
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 __all__ = ["pin_source"]
 

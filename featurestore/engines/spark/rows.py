@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,10 +13,10 @@ from featurestore.engines.spark.schema import checked_cast, is_castable, order_k
 from featurestore.errors import Problem, SchemaMismatch
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from featurestore.ir.ddl import quote
-from featurestore.ir.nodes import FieldNode, ViewNode
+from featurestore.ir.nodes import FieldNode, StoredViewNode, ViewNode
 from featurestore.spec.dtypes import Timestamp, show_dtype
 
-__all__ = ["conformed", "has_null_key", "selected", "unique"]
+__all__ = ["conformed", "has_null_key", "keys_of", "only_keys", "selected", "unique"]
 
 _TIMES = (
     FieldNode(name=EVENT_TIMESTAMP, dtype=Timestamp),
@@ -59,6 +59,28 @@ def selected(frame: DataFrame, fields: Iterable[FieldNode], *, view: str) -> Dat
     if problems:
         raise SchemaMismatch(problems)
     return frame.select(*columns)
+
+
+def keys_of(view: StoredViewNode, frame: DataFrame) -> DataFrame:
+    """Give the distinct join keys of a frame, in the view's types; those with a null part are left out."""
+    keys = frame.select(*(_key(view, frame, field).alias(field.name) for field in view.join_keys))
+    return keys.dropna().distinct()
+
+
+def only_keys(view: StoredViewNode, frame: DataFrame, keys: DataFrame | None) -> DataFrame:
+    """Keep the rows of ``keys``, which ``keys_of`` gave; all with None."""
+    if keys is None:
+        return frame
+    names = {field.name: f"__touched_{place}" for place, field in enumerate(view.join_keys)}
+    wanted = keys.select(*(F.col(quote(name)).alias(own) for name, own in names.items()))
+    condition = [_key(view, frame, field) == F.col(names[field.name]) for field in view.join_keys]
+    return frame.join(wanted, reduce(and_, condition), "left_semi")
+
+
+def _key(view: StoredViewNode, frame: DataFrame, field: FieldNode) -> Column:
+    found = next(one.dataType for one in frame.schema if one.name.lower() == field.name.lower())
+    what = f"view {view.name!r}, column {field.name!r}"
+    return checked_cast(F.col(quote(field.name)), found, spark_type(field.dtype), what=what)
 
 
 def unique(view: ViewNode, rows: DataFrame) -> DataFrame:

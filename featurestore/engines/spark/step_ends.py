@@ -46,7 +46,7 @@ def end_among(instant: Column, steps: Sequence[Interval]) -> Column:
     return F.array_min(F.filter(ends, lambda end: end > instant))
 
 
-def created_of(request: ComputeRequest, step_end: Column) -> Column:
+def created_of(request: ComputeRequest[Any], step_end: Column) -> Column:
     """Give the created time of rows of the step that ends then; see ``ComputeRequest``."""
     if request.restated:
         return F.lit(request.created)

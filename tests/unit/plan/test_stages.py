@@ -8,7 +8,7 @@ import pytest
 
 from featurestore.errors import FeatureNotFound
 from featurestore.intervals import Coverage, Interval
-from featurestore.plan.stages import ComputeStage, build_stages
+from featurestore.plan.stages import ComputeStage, PublishStage, RepairStage, build_stages
 from tests.support.nodes import START, aggregate_view, manifest_of, plain_view, prediction_view, reads
 
 MANIFEST = manifest_of(
@@ -28,6 +28,7 @@ def test_features_are_computed_scored_and_published_before_predictions() -> None
     names = ["score", "a_child", "stats", "offline_only"]
     stages = build_stages(MANIFEST, names, BOUNDS, {"stats": Coverage.of([day(0)])})
     assert [str(stage) for stage in stages] == [
+        "repair stats within late_data, if its inputs changed",
         "compute stats [2026-01-02T00:00:00Z, 2026-01-03T00:00:00Z)",
         "compute a_child [2026-01-01T00:00:00Z, 2026-01-02T00:00:00Z)",
         "compute a_child [2026-01-02T00:00:00Z, 2026-01-03T00:00:00Z)",
@@ -43,7 +44,7 @@ def test_features_are_computed_scored_and_published_before_predictions() -> None
 
 def test_only_named_views_have_stages_and_done_ones_are_still_published() -> None:
     stages = build_stages(MANIFEST, ["stats"], BOUNDS, {"stats": Coverage.of([BOUNDS])})
-    assert [str(stage) for stage in stages] == ["publish stats"]
+    assert stages == (RepairStage(view="stats"), PublishStage(view="stats"))
 
 
 def test_first_says_that_no_step_lies_before() -> None:
@@ -51,7 +52,7 @@ def test_first_says_that_no_step_lies_before() -> None:
     stages = build_stages(MANIFEST, ["stats"], Interval(START, day(6).end), {"stats": coverage})
     computed = [(stage.interval, stage.first) for stage in stages if isinstance(stage, ComputeStage)]
     assert computed == [(day(0), True), (day(1), False), (day(4), False), (day(5), False), (day(6), False)]
-    (alone, *_) = build_stages(MANIFEST, ["stats"], day(5), {"stats": coverage})
+    _, alone, *_ = build_stages(MANIFEST, ["stats"], day(5), {"stats": coverage})
     assert isinstance(alone, ComputeStage) and alone.first
 
 

@@ -65,5 +65,5 @@ def test_stages_and_publications_are_units_too() -> None:
     pace.settle("stats", 10)
     pace.settle("score", 5)
     pace.begin(PublishStage(view="stats"))
-    pace.published()
+    pace.passed()
     assert said == ["16/16 publish stats"]
