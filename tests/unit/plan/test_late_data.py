@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from featurestore.engines.reference.events import Events, events_by_key
 from featurestore.engines.reference.feature_rows import aggregate_rows
 from featurestore.intervals import Coverage, Interval
-from featurestore.ir.nodes import AggregationNode, Aggregations, FieldNode, SourceInput, SqlTransformation, ViewNode
+from featurestore.ir.nodes import (
+    AggregationNode,
+    Aggregations,
+    EventQuery,
+    FieldNode,
+    SourceInput,
+    SqlTransformation,
+    ViewNode,
+)
 from featurestore.ir.schedule import parse_schedule
 from featurestore.plan.late_data import Reach, Touched, affected, plan_repairs, reach_of, split_at
 from featurestore.spec.aggregation import AggregationFunction
@@ -71,6 +80,17 @@ def query(**options: Any) -> ViewNode:
 )
 def test_steps_that_read_an_event(view: ViewNode, when: float, expected: tuple[float, float]) -> None:
     assert affected(view, Reach.EVENTS, moment(when)) == span(*expected)
+
+
+def test_windows_over_what_a_query_makes_of_events() -> None:
+    """A row that the query makes of an event may lie as much later as ``lookback``, and be of any key."""
+    made = EventQuery(transformation=SqlTransformation(text="SELECT 1", per="row", lookback=2 * DAY), columns=())
+    view = windowed(DAY)
+    assert isinstance(view.transformation, Aggregations)
+    view = replace(view, transformation=replace(view.transformation, events=made))
+    assert affected(view, Reach.EVENTS, moment(2.5)) == span(2, 6)
+    (repair,) = plan_repairs(view, Coverage.of([span(0, 10)]), [touched(2.5)])
+    assert (repair.interval, repair.whole) == (span(2, 6), True)
 
 
 def test_steps_without_end() -> None:
