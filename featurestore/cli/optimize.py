@@ -47,6 +47,8 @@ def _print(result: JobResult) -> None:
     else:
         say("no table is there yet")
     for view in result.views:
+        if view.served_rows:
+            say(f"{view.view}: {view.served_rows} rows of predictions served appended")
         if view.error:
             complain(str(view.error["message"]))
 

@@ -140,6 +140,7 @@ class ViewResult:
     error: Mapping[str, Any] | None = None
     published: PublicationResult | None = None
     upkeep: tuple[UpkeepResult, ...] = ()
+    served_rows: int = 0
     seconds: float = 0.0
 
     @property
@@ -169,6 +170,7 @@ class ViewResult:
             "published": self.published.to_dict() if self.published else None,
             "seconds": round(self.seconds, 3),
             **({"upkeep": [table.to_dict() for table in self.upkeep]} if self.upkeep else {}),
+            **({"served_rows": self.served_rows} if self.served_rows else {}),
         }
 
 

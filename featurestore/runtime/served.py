@@ -38,8 +38,8 @@ _BATCH = "batch-"
 _READS = 10
 
 
-def append_served(context: RuntimeContext) -> dict[str, int]:
-    """Append the landed files of all prediction views to their Delta tables; give the number of rows by view.
+def append_served(context: RuntimeContext, only: str | None = None) -> dict[str, int]:
+    """Append the landed files of all prediction views, or of one, to their Delta tables; give the rows by view.
 
     Exactly once: files are first moved into a numbered batch, whose number is the commit's transaction version; a batch
     that a killed run left is appended, or only removed where its commit is there.
@@ -50,6 +50,8 @@ def append_served(context: RuntimeContext) -> dict[str, int]:
     with _alone(filesystem, base):
         for folder in _folders(filesystem, base, depth=2):
             view, version = folder.split("/")[-2:]
+            if only not in (None, view):
+                continue
             rows = _append_folder(filesystem, folder, f"{root}/{SERVED}/{view}/{version}")
             counts[view] = counts.get(view, 0) + rows
     return counts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
@@ -14,6 +15,7 @@ from featurestore.runtime.failures import first_line, foreign_errors
 from featurestore.runtime.faults import FaultPoint, reach
 from featurestore.runtime.pace import Progress, silent
 from featurestore.runtime.results import JobResult, UpkeepResult, ViewResult, describe_error
+from featurestore.runtime.served import append_served
 from featurestore.runtime.upkeep_tables import UpkeepTable, claim_holds, marker_holds, upkeep_tables
 from featurestore.settings import UpkeepSettings
 from featurestore.stores.delta_files import DeltaFiles
@@ -36,6 +38,7 @@ def upkeep_views(
 ) -> JobResult:
     """Keep up the tables of views (all by default), or with ``dry_run`` say what would be done and why.
 
+    What lookups landed of the predictions that they served is appended to its table first.
     Starts Spark only where something is to be done. Runs and publications go on meanwhile: no row changes, and none is
     sent again. Killed anywhere, a second one goes on. A table that cannot be kept up fails its view, not the others.
     """
@@ -61,29 +64,39 @@ def upkeep_policy(settings: UpkeepSettings) -> UpkeepPolicy:
 def _keep_up(context: RuntimeContext, name: str, tables: Iterable[UpkeepTable], *, dry_run: bool) -> ViewResult:
     started = time.monotonic()
     done: list[UpkeepResult] = []
-    error: FeatureStoreError | None = None
+    errors: list[FeatureStoreError] = []
+    served = 0
+    if not dry_run:
+        with _collected(errors, f"the log of {name}", view=name):
+            served = append_served(context, name).get(name, 0)
     for table in tables:
-        try:
+        with _collected(errors, f"upkeep of {table.name}", view=name):
             step = plan_upkeep(context, name, table)
-            result = UpkeepResult(step=step, is_dry_run=True)
-            if step.is_due and not dry_run:
-                result = _carry_out(context, table, step)
-            done.append(result)
-        except FeatureStoreError as failure:
-            error = error or failure
-        except foreign_errors() as failure:
-            logger.exception("upkeep of %s failed", table.name)
-            text = f"upkeep of {table.name}: {type(failure).__name__}: {first_line(failure)}"
-            error = error or RunFailed(text, view=name)
-    is_due = any(result.step.is_due for result in done)
+            is_done = step.is_due and not dry_run
+            done.append(_carry_out(context, table, step) if is_done else UpkeepResult(step=step, is_dry_run=True))
+    error = errors[0] if errors else None
+    is_due = bool(served) or any(result.step.is_due for result in done)
     outcome = error.exit_code if error else ExitCode.DONE if is_due else ExitCode.NOTHING_TO_DO
     return ViewResult(
         view=name,
         outcome=outcome,
         upkeep=tuple(done),
+        served_rows=served,
         error=describe_error(error) if error else None,
         seconds=time.monotonic() - started,
     )
+
+
+@contextmanager
+def _collected(errors: list[FeatureStoreError], what: str, *, view: str) -> Iterator[None]:
+    """Note the error that ends the block, and go on."""
+    try:
+        yield
+    except FeatureStoreError as failure:
+        errors.append(failure)
+    except foreign_errors() as failure:
+        logger.exception("%s failed", what)
+        errors.append(RunFailed(f"{what}: {type(failure).__name__}: {first_line(failure)}", view=view))
 
 
 def plan_upkeep(context: RuntimeContext, view: str, table: UpkeepTable) -> UpkeepStep:

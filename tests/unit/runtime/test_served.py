@@ -14,17 +14,18 @@ import pytest
 from deltalake import DeltaTable
 
 from featurestore.codec.served import served_schema
-from featurestore.errors import FeatureNotFound, SettingsError
+from featurestore.errors import ExitCode, FeatureNotFound, SettingsError
 from featurestore.ir.nodes import PredictionViewNode
 from featurestore.ir.served import served_landing, served_location
 from featurestore.runtime import served
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.served import append_served, read_served
+from featurestore.runtime.upkeep import upkeep_views
 from featurestore.serving.served_files import ServedFiles
 from featurestore.settings import parse_settings
 from featurestore.spec.dtypes import Int64
 from tests.support.nodes import manifest_of
-from tests.support.serving import NOW, field, scores
+from tests.support.serving import NOW, field, scores, user_data
 
 HOUR = timedelta(hours=1)
 VIEW = scores()
@@ -34,7 +35,7 @@ BUMPED = scores(version=2, fingerprint="b" * 32, features=(field("score"), field
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[RuntimeContext]:
     context = RuntimeContext(parse_settings({"project": "shop", "online_store": {"type": "memory"}}, repo=tmp_path))
-    context.__dict__["manifest"] = manifest_of(BUMPED)
+    context.__dict__["manifest"] = manifest_of(user_data(), BUMPED)
     yield context
     context.close()
 
@@ -79,6 +80,27 @@ def test_landed_rows_are_read_before_and_after_they_are_appended(context: Runtim
     root = Path(context.settings.offline_root)
     assert DeltaTable(root / served_location(VIEW)).to_pyarrow_table().num_rows == 4
     assert list((root / served_landing(VIEW)).iterdir()) == []
+
+
+def test_upkeep_appends_the_log(context: RuntimeContext) -> None:
+    land(context, 1, 2)
+    [_, dry] = upkeep_views(context, dry_run=True).views
+    assert (dry.served_rows, dry.outcome) == (0, ExitCode.NOTHING_TO_DO)
+    [_, view] = upkeep_views(context).views
+    assert (view.served_rows, view.outcome, view.to_dict()["served_rows"]) == (2, ExitCode.DONE, 2)
+    assert users(context) == [1, 2]
+    assert upkeep_views(context).exit_code is ExitCode.NOTHING_TO_DO
+
+
+def test_a_log_that_cannot_be_appended_fails_its_view(context: RuntimeContext) -> None:
+    land(context, 1)
+    table = Path(context.settings.offline_root) / served_location(VIEW)
+    table.parent.mkdir(parents=True)
+    table.write_text("no folder", encoding="utf-8")
+    [_, view] = upkeep_views(context).views
+    assert view.outcome is ExitCode.FAILED
+    assert view.error is not None
+    assert "the log of model_predictions" in str(view.error["message"])
 
 
 def test_versions_are_read_together(context: RuntimeContext) -> None:
