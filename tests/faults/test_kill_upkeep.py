@@ -36,7 +36,7 @@ def template(project_maker: Callable[..., Project], store_opener: Callable[..., 
     project = project_maker(definitions=STATS)
     store = store_opener(project, Clock(utc_now()))
     store.apply()
-    assert store.materialize(day(0), day(3)).exit_code is ExitCode.DONE
+    assert store.backfill(VIEW, day(0), day(3), steps_per_run=1).exit_code is ExitCode.DONE
     store.close()
     project.write_config(upkeep="{min_small_files: 2}")
     project.redis.stop()

@@ -32,7 +32,7 @@ def template(project_maker: Callable[..., Project], store_opener: Callable[..., 
     project = project_maker(definitions=STATS)
     store = store_opener(project, Clock(utc_now()))
     store.apply()
-    assert store.materialize(day(0), day(2)).exit_code is ExitCode.DONE
+    assert store.backfill(VIEW, day(0), day(2), steps_per_run=1).exit_code is ExitCode.DONE
     commit_only(store)
     store.close()
     project.redis.stop()
@@ -42,9 +42,9 @@ def template(project_maker: Callable[..., Project], store_opener: Callable[..., 
 def commit_only(store: FeatureStore) -> None:
     from featurestore.plan.stages import ComputeStage
     from featurestore.runtime.execute import execute
-    from featurestore.runtime.request import bounds_of, plan_request
+    from featurestore.runtime.request import WorkOptions, bounds_of, plan_request
 
-    stages = plan_request(store.runtime, [VIEW], bounds_of(day(2), day(4)))
+    stages = plan_request(store.runtime, [VIEW], bounds_of(day(2), day(4)), WorkOptions(steps_per_run=1))
     result = execute(store.runtime, [stage for stage in stages if isinstance(stage, ComputeStage)], views=[VIEW])
     assert result.exit_code is ExitCode.DONE
 
