@@ -121,9 +121,12 @@ def affected(view: ViewNode, reach: Reach, times: Interval | None) -> Interval:
             assert view.longest_window is not None
             length = view.longest_window + _lookback(view)  # an event made by a query may lie so much later
             end = times.end + length if grid is None else grid.next(last + length)
-        case SqlTransformation() | FunctionTransformation() as code if code.lookback and code.per == "step":
+        case SqlTransformation() | FunctionTransformation() as code if code.lookback:
             until = last + code.lookback
-            end = until + _MICROSECOND if grid is None else max(grid.next(last), grid.floor(until))
+            if grid is None:
+                end = until + _MICROSECOND
+            else:  # it counts from a step's end where the code runs once for it, from its start where it maps rows
+                end = max(grid.next(last), grid.floor(until)) if code.per == "step" else grid.next(until)
         case _:
             end = times.end if grid is None else grid.next(last)
     return Interval(start, end)

@@ -75,7 +75,9 @@ def query(**options: Any) -> ViewNode:
         (query(lookback=3 * DAY), 2.5, (2, 5)),
         (query(lookback=3 * DAY), 2.0, (2, 5)),
         (query(lookback=HOUR), 2.5, (2, 3)),
-        (query(per="row", lookback=3 * DAY), 2.5, (2, 3)),
+        (query(per="row"), 2.5, (2, 3)),
+        (query(per="row", lookback=3 * DAY), 2.5, (2, 6)),
+        (query(per="row", lookback=3 * DAY), 2.0, (2, 6)),
     ],
 )
 def test_steps_that_read_an_event(view: ViewNode, when: float, expected: tuple[float, float]) -> None:
