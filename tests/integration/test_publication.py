@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from featurestore import FeatureStore
+from featurestore import FeatureStore, PushMode
 from featurestore.errors import ExitCode
 from featurestore.runtime.results import JobResult
 from tests.support.project import Clock, Project, error_of
@@ -18,12 +18,12 @@ from tests.support.rides import day
 
 pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
 
-DEFINITIONS = '''"""A plain view of a file, and a view that is only pushed."""
+DEFINITIONS = '''"""A plain view of a file, views that are only pushed, and a written on-demand view."""
 
 from datetime import datetime, timedelta, timezone
 
-from featurestore import BatchFeatureView, Entity, Field, FileSource, PushSource
-from featurestore.types import Int64, String
+from featurestore import BatchFeatureView, Entity, Field, FileSource, PushSource, on_demand_feature_view
+from featurestore.types import Float64, Int64, String
 
 driver = Entity(name="driver", join_keys=["driver_id"], dtypes=[Int64])
 profile = BatchFeatureView(
@@ -41,6 +41,14 @@ position = BatchFeatureView(
     source=PushSource(name="positions"),
     schema=[Field(name="street", dtype=String)],
 )
+speed = BatchFeatureView(
+    name="speed", entities=[driver], source=PushSource(name="speeds"), schema=[Field(name="kmh", dtype=Float64)]
+)
+
+
+@on_demand_feature_view(sources=[speed], schema=[Field(name="minutes", dtype=Float64)], write_to_online_store=True)
+def pace(inputs):
+    return {"minutes": 60 / inputs["kmh"]}
 '''
 DRIVERS = 300
 
@@ -161,6 +169,28 @@ def test_a_deleted_key_returns_by_publishing_it_or_with_a_newer_row(store: Featu
     assert published(again)["written"] == 0
     store.write_to_online_store("position", {"driver_id": [2], "street": ["new"]})
     assert store.get_online_features(refs, drivers)["street"] == ["a", "new"]
+
+
+def test_written_on_demand_features_follow_what_a_publication_brings(store: FeatureStore) -> None:
+    def pace(*drivers: int) -> list[float | None]:
+        found: list[float | None] = store.get_online_features(["pace:minutes"], {"driver_id": list(drivers)})["minutes"]
+        return found
+
+    pushed = {"driver_id": [1, 2], "kmh": [30.0, 20.0], "event_timestamp": [day(1)] * 2}
+    result = store.push("speeds", pushed, to=PushMode.ONLINE_AND_OFFLINE)
+    assert ({view: count.written for view, count in result.views.items()}, result.landed) == (
+        {"speed": 2, "pace": 2},
+        2,
+    )
+    assert pace(1, 2) == [2.0, 3.0]
+    landed = {"driver_id": [1, 3], "kmh": [60.0, 15.0], "event_timestamp": [day(1, hour=1)] * 2}
+    assert store.write_to_offline_store("speed", landed).landed == 2
+    assert store.publish(["speed"]).exit_code is ExitCode.DONE
+    spine = pa.table({"driver_id": [1, 2, 3], "event_timestamp": [day(2)] * 3})
+    training = store.get_historical_features(spine, ["pace:minutes"]).to_arrow()["minutes"].to_pylist()
+    assert pace(1, 2, 3) == training == [1.0, 3.0, 4.0]
+    assert store.write_to_online_store("pace", {"driver_id": [1, 2, 3]}).written == 3
+    assert pace(1, 2, 3) == training
 
 
 def test_without_ttl_rows_stay_that_were_to_expire(project: Project, clock: Clock, store: FeatureStore) -> None:

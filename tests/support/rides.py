@@ -145,7 +145,11 @@ def last_hour(rides):
 request = RequestSource(name="request", schema=[Field(name="planned", dtype=Float64)])
 
 
-@on_demand_feature_view(sources=[ride_stats[["distance_2d"]], request], schema=[Field(name="load", dtype=Float64)])
+@on_demand_feature_view(
+    sources=[ride_stats[["distance_2d"]], request],
+    schema=[Field(name="load", dtype=Float64)],
+    write_to_online_store=True,
+)
 def workload(inputs):
     return {"load": inputs["distance_2d"] + inputs["planned"]}
 
