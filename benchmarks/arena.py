@@ -18,7 +18,10 @@ __all__ = ["SIZES", "Arena", "Size"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured; ``turn_seconds`` is each contestant's turn in each of ``rounds``."""
+    """How much is measured; ``turn_seconds`` is each contestant's turn in each of ``rounds``.
+
+    ``rolled_events`` are a day's.
+    """
 
     users: int
     rounds: int
@@ -30,6 +33,7 @@ class Size:
     entities: int
     scored_rows: int
     simulated_requests: int
+    rolled_events: int
 
 
 SIZES = {
@@ -44,6 +48,7 @@ SIZES = {
         entities=200,
         scored_rows=0,
         simulated_requests=100,
+        rolled_events=0,
     ),
     "small": Size(
         users=2_000,
@@ -56,6 +61,7 @@ SIZES = {
         entities=5_000,
         scored_rows=200_000,
         simulated_requests=20_000,
+        rolled_events=20_000,
     ),
     "full": Size(
         users=10_000,
@@ -68,6 +74,7 @@ SIZES = {
         entities=10_000,
         scored_rows=1_000_000,
         simulated_requests=100_000,
+        rolled_events=200_000,
     ),
 }
 

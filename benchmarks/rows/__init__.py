@@ -16,6 +16,7 @@ from benchmarks.rows import (
     predictions,
     publication,
     repairs,
+    rolls,
     scoring,
     traffic,
 )
@@ -33,5 +34,6 @@ ROWS: dict[str, Callable[[Arena], Iterator[Figure]]] = {
     "traffic": traffic.measure,
     "scoring": scoring.measure,
     "backfill": backfill.measure,
+    "rolls": rolls.measure,
     "clients": clients.measure,
 }

@@ -28,9 +28,16 @@ def command(ctx: click.Context, yes: bool, scan: bool, json_output: bool) -> Non
         return
     if garbage:
         print_table(
-            ("view", "version", "table", "rows sent", "online rows freed"),
+            ("view", "version", "table", "tile tables", "rows sent", "online rows freed"),
             [
-                (found.view, found.version, "yes" if found.has_table else "no", f"{found.rows:,}", found.freed)
+                (
+                    found.view,
+                    found.version,
+                    "yes" if found.has_table else "no",
+                    len(found.tiles),
+                    f"{found.rows:,}",
+                    found.freed,
+                )
                 for found in garbage
             ],
         )

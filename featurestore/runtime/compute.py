@@ -20,6 +20,7 @@ from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.readiness import reasons_by_step
 from featurestore.runtime.results import IntervalResult
 from featurestore.runtime.run import run_interval
+from featurestore.runtime.tiles import standing_tiles, tiled_source
 from featurestore.stores.base import Claim
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Turn",
     "compute_interval",
+    "compute_rows",
     "pin_sources",
     "pinned_inputs",
     "pinned_parents",
@@ -73,7 +75,7 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage, turn: Turn | 
             pins=pins,
             restated=claim.is_repair,
         )
-        return context.engine.compute(request)
+        return compute_rows(context, request)
 
     def confirm() -> bool:
         if turn is None:
@@ -92,6 +94,17 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage, turn: Turn | 
         steps=stage.steps,
         confirm=confirm,
     )
+
+
+def compute_rows(context: RuntimeContext, request: ComputeRequest[DataFrame]) -> ComputedStep[DataFrame]:
+    """Compute a run's rows, from stored tiles where its view shares some: what they lack is built first."""
+    view, engine = request.view, context.engine
+    source = tiled_source(view, context.manifest)
+    if source is None:
+        return engine.compute(request)
+    pin = request.pins[source.name]
+    stored = standing_tiles(view, source, request.interval, pin, engine=engine, tiles=context.tiles)
+    return engine.compute(request, stored=stored)
 
 
 def _follows(context: RuntimeContext, view: StoredViewNode, interval: Interval) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from featurestore.engines.spark.engine import SparkEngine
     from featurestore.stores.database import Database
     from featurestore.stores.delta import DeltaStore
+    from featurestore.stores.delta_tiles import DeltaTiles
     from featurestore.stores.input_checks import InputChecks
 
 __all__ = ["RuntimeContext"]
@@ -97,6 +98,12 @@ class RuntimeContext:
         return DeltaStore(self.spark, self.settings.offline_root)
 
     @cached_property
+    def tiles(self) -> DeltaTiles:
+        from featurestore.stores.delta_tiles import DeltaTiles
+
+        return DeltaTiles(self.spark, self.settings.offline_root)
+
+    @cached_property
     def engine(self) -> SparkEngine:
         from featurestore.engines.spark.engine import SparkEngine
 
@@ -127,6 +134,7 @@ class RuntimeContext:
             "registry",
             "spark",
             "offline",
+            "tiles",
             "engine",
             "manifest",
         ):

@@ -23,6 +23,7 @@ class FaultPoint(StrEnum):
 
     COMPARED = "compared"
     CLAIMED = "claimed"
+    TILED = "tiled"
     COMPUTED = "computed"
     GATED = "gated"
     COMMITTED = "committed"

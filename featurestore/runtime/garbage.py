@@ -14,6 +14,7 @@ from featurestore.ir.nodes import OnDemandViewNode, OnlineViewNode, PredictionVi
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.pointer import read_pointer
 from featurestore.runtime.teardown import applied_versions, delete_view, has_table
+from featurestore.runtime.tile_tables import tile_tables
 
 __all__ = ["Garbage", "collect_garbage", "needed_storage_ids", "scan_orphans"]
 
@@ -34,6 +35,8 @@ class Garbage:
     has_table: bool
     rows: int
     """Rows that its publications sent, as the ledger has it."""
+    tiles: tuple[str, ...] = ()
+    """The tile tables that it shared, if with others then with versions that are not needed either."""
     freed: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -42,6 +45,7 @@ class Garbage:
             "version": self.version,
             "has_table": self.has_table,
             "rows": self.rows,
+            "tiles": list(self.tiles),
             "freed": self.freed,
         }
 
@@ -51,23 +55,30 @@ def collect_garbage(context: RuntimeContext, *, dry_run: bool = True) -> list[Ga
 
     Needed are the applied version of each view and those that the pointer record has as served, building or warm; of
     what is written of on-demand views only the applied one. Keys are enumerated from Delta and the index of keys that
-    others wrote; none is searched for. Idempotent.
+    others wrote; none is searched for. A tile table goes with the versions that share it, when none of them is needed.
+    Idempotent.
     """
     # A prediction's keys are found in the tables that it reads as well: those go after it.
     found = sorted(_unneeded(context), key=lambda view: not isinstance(view, PredictionViewNode))
+    needed = needed_storage_ids(context)
+    unshared = {location: ids for location, ids in tile_tables(context).items() if not ids & needed} if found else {}
     garbage = []
     for view in found:
         described = _describe(context, view)
-        if described is None:
+        tiles = tuple(location for location, ids in unshared.items() if view.storage_id in ids)
+        if described is None and not tiles:
             continue
         freed = None if dry_run else delete_view(context, view)
+        for location in () if dry_run else tiles:
+            context.tiles.drop(location)
         garbage.append(
             Garbage(
                 view=view.name,
                 version=view.version,
                 storage_id=view.storage_id,
-                has_table=described[0],
-                rows=described[1],
+                has_table=described is not None and described[0],
+                rows=0 if described is None else described[1],
+                tiles=tiles,
                 freed=freed,
             )
         )

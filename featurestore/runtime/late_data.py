@@ -20,7 +20,7 @@ from featurestore.plan.pending import TOUCHED_KEYS, PendingChange, keep_pending,
 from featurestore.plan.stages import RepairStage
 from featurestore.runtime.changes import InputChange, changed_inputs, changed_rows, touched_keys, touched_times
 from featurestore.runtime.code import code_of, ship_code
-from featurestore.runtime.compute import pin_sources, pinned_inputs
+from featurestore.runtime.compute import compute_rows, pin_sources, pinned_inputs
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.faults import FaultPoint, reach
 from featurestore.runtime.results import IntervalResult
@@ -188,7 +188,7 @@ def _compute(
     logger.info("%s %s: inputs changed, computed again for %s", view.name, repair.interval, about)
 
     def compute(claim: Claim) -> ComputedStep[DataFrame]:
-        request = ComputeRequest(
+        request: ComputeRequest[DataFrame] = ComputeRequest(
             view=view,
             interval=repair.interval,
             first=repair.first,
@@ -197,7 +197,7 @@ def _compute(
             restated=True,
             keys=keys,
         )
-        return context.engine.compute(request)
+        return compute_rows(context, request)
 
     inputs = {**search.present} if keys is None else {**search.present, **TOUCHED_KEYS}
     try:

@@ -27,6 +27,7 @@ from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.landing import drop_landed
 from featurestore.runtime.online_code import code_keys
 from featurestore.runtime.senders import client
+from featurestore.runtime.tile_tables import tile_tables
 from featurestore.stores.delta_log import DeltaLog
 from featurestore.stores.online import OnlineAddress
 
@@ -47,6 +48,8 @@ def teardown(context: RuntimeContext) -> dict[str, int]:
     # A prediction's keys are found in the tables that it reads as well: those go after it.
     for view in sorted(applied_versions(context), key=lambda view: not isinstance(view, PredictionViewNode)):
         deleted[view.name] += delete_view(context, view)
+    for location in tile_tables(context):
+        context.tiles.drop(location)
     return dict(deleted)
 
 

@@ -38,6 +38,7 @@ def create_table(
     properties: Mapping[str, str],
     *,
     clustered_by: Sequence[str] = (),
+    partitioned_by: Sequence[str] = (),
 ) -> None:
     """Create the table if it is not there. Idempotent; of two creators both succeed.
 
@@ -48,6 +49,8 @@ def create_table(
     # Delta compares the location with Hadoop's spelling of it, which has one slash behind the scheme of local files.
     location = path.replace("file:///", "file:/", 1)
     builder = DeltaTable.createIfNotExists(spark).location(location).addColumns(columns)
+    if partitioned_by:
+        builder = builder.partitionedBy(*partitioned_by)
     for name, value in properties.items():
         builder = builder.property(name, value)
     if clustered_by:

@@ -27,6 +27,7 @@ STEP = ("materialize", show_instant(day(1)), show_instant(day(2)))
 # A second arrival at a point is the prediction view's.
 FAULTS = (
     FaultPoint.CLAIMED,
+    FaultPoint.TILED,
     FaultPoint.COMPUTED,
     f"{FaultPoint.GATED}:2",
     FaultPoint.COMMITTED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,16 @@ def test_going_back_finds_the_old_data(store: FeatureStore, project: Project) ->
     assert store.manifest.views["ride_stats"].version == 1
     assert store.materialize_incremental(day(2)).exit_code is ExitCode.NOTHING_TO_DO
     assert served(store) == OLD
+
+
+def test_versions_share_tiles_which_go_with_the_last_of_them(store: FeatureStore) -> None:
+    reads = [run.counts["rows_read"] for run in store.runtime.ledger.runs("ride_stats", 2)]
+    assert reads == [3, 1], "another aggregation reads what it aggregates, each event once"
+    (table,) = (Path(store.settings.offline_root) / "_tiles" / "rides").iterdir()
+    assert store.gc() == []
+    store.apply([])
+    found = {(garbage.version, *garbage.tiles) for garbage in store.gc()}
+    assert found == {(1, f"_tiles/rides/{table.name}"), (2, f"_tiles/rides/{table.name}")}
+    store.gc(dry_run=False)
+    assert not table.exists()
+    assert store.gc() == []

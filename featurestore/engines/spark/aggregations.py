@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from featurestore.engines.spark.approximations import (
-    distinct_cell,
-    estimate_distinct,
-    percentile_of,
-    quantile_cell,
-)
 from featurestore.ir.nodes import AggregationNode
+from featurestore.ir.tiles import TILE
 from featurestore.spec.aggregation import AggregationFunction as Function
 
-__all__ = ["AT", "TILE", "VALUE_FUNCTIONS", "Lowering", "cell", "lower", "lower_values"]
+__all__ = ["AT", "CHILD", "Lowering", "lower", "unless_empty"]
 
 AT = "__at"
 """Event column: struct of (event time, created time), the order of events before value."""
-TILE = "__tile"
-"""Start of the tile, in microseconds since the epoch."""
-
-VALUE_FUNCTIONS = frozenset(
-    {
-        Function.COUNT_DISTINCT,
-        Function.TOP_K,
-        Function.HISTOGRAM,
-        Function.APPROX_COUNT_DISTINCT,
-        Function.APPROX_PERCENTILE,
-    }
-)
-"""Functions over how often each value, or cell, occurs: their tiles have one row for each (see ``lower_values``)."""
+CHILD = "__child"
+"""Start of the finer tile that goes into a coarser one."""
 
 _LOW_BITS = 0xFFFF_FFFF
 _FLOATS = (T.FloatType, T.DoubleType)
+_SUMMED_DIGITS, _MOST_DIGITS = 10, 38
+"""By how much a decimal sum is wider than what it sums, and Spark's greatest width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lowering:
-    """``partials`` are aggregates of events by name; ``merge`` takes "the tile is in the window" to its value.
+    """``partials`` are aggregates of events by name; ``combine`` aggregates finer tiles to the same columns.
 
-    ``is_ordered``: the partials and the merge fold floats, so both need their rows sorted.
+    ``merge`` takes "the tile is in the window" to the window's value. ``is_ordered``: all three fold floats, so they
+    need their rows in order of time. Each partial is computed by itself, so rows that have only some of them add up.
     """
 
     partials: Mapping[str, Column]
+    combine: Mapping[str, Column]
     merge: Callable[[Column], Column]
     is_ordered: bool = False
 
@@ -83,47 +71,11 @@ def lower(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
             raise AssertionError(f"{item.function} is lowered by lower_values()")
 
 
-def lower_values(item: AggregationNode, value: Column, count: Column, last: Column) -> Column:
-    """Lower a function of ``VALUE_FUNCTIONS`` to an aggregate over one row per distinct value in the window.
-
-    ``value`` is what ``cell`` made of the input, ``count`` how often it occurs there (null: not at all), ``last`` when
-    it was last seen. The memory is one entry per distinct value of a key, except for count_distinct.
-    """
-    match item.function:
-        case Function.COUNT_DISTINCT:
-            return _limited(item, F.count(count), F.count(count))
-        case Function.TOP_K:
-            seen = F.collect_list(F.when(count.isNotNull(), F.struct(count, last, value.alias("v"))))
-            best = F.slice(F.sort_array(seen, asc=False), 1, item.k or 1)
-            return _unless_empty(F.transform(best, lambda entry: entry["v"]))
-        case Function.HISTOGRAM:
-            pair = F.struct(value.cast("string").alias("key"), count.alias("value"))
-            entries = F.sort_array(F.collect_list(F.when(count.isNotNull(), pair)))
-            return _limited(item, F.count(count), F.when(F.size(entries) > 0, F.map_from_entries(entries)))
-        case Function.APPROX_COUNT_DISTINCT:
-            return estimate_distinct(value, count)
-        case Function.APPROX_PERCENTILE:
-            assert item.percentile is not None, "compile asks for it"
-            return percentile_of(value, count, item.percentile)
-        case _:
-            raise AssertionError(f"{item.function} is lowered by lower()")
-
-
-def cell(function: Function, value: str, kind: T.DataType) -> Column:
-    """Give what a function of ``VALUE_FUNCTIONS`` counts for an input of Spark type ``kind``; null for null."""
-    match function:
-        case Function.APPROX_COUNT_DISTINCT:
-            return distinct_cell(F.col(value), kind)
-        case Function.APPROX_PERCENTILE:
-            return quantile_cell(F.col(value))
-        case _:
-            return F.col(value)
-
-
 def _counted(value: str) -> Lowering:
     name = f"{value}_count"
     return Lowering(
         partials={name: F.count(value)},
+        combine={name: F.sum(name)},
         merge=lambda inside: F.coalesce(F.sum(F.when(inside, F.col(name))), F.lit(0)),
     )
 
@@ -131,33 +83,36 @@ def _counted(value: str) -> Lowering:
 def _summed(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
     if isinstance(kind, T.LongType):
         return _summed_long(item, value)
-    name = f"{value}_sum"
-    wide = F.col(value) if isinstance(kind, T.DecimalType) else F.col(value).cast(_accumulator(kind))
+    name, wide = f"{value}_sum", _accumulator(kind)
     return Lowering(
-        partials={name: F.sum(wide)},
+        partials={name: F.sum(F.col(value) if isinstance(kind, T.DecimalType) else F.col(value).cast(wide))},
+        combine={name: F.sum(name).cast(wide)},
         merge=lambda inside: F.sum(F.when(inside, F.col(name))),
         is_ordered=isinstance(kind, _FLOATS),
     )
 
 
-def _accumulator(kind: T.DataType) -> str:
-    return "double" if isinstance(kind, _FLOATS) else "bigint"
+def _accumulator(kind: T.DataType) -> T.DataType:
+    """Give the type of sums, which is that of sums of sums, too."""
+    if isinstance(kind, T.DecimalType):
+        return T.DecimalType(min(kind.precision + _SUMMED_DIGITS, _MOST_DIGITS), kind.scale)
+    return T.DoubleType() if isinstance(kind, _FLOATS) else T.LongType()
 
 
 def _summed_long(item: AggregationNode, value: str) -> Lowering:
     """Sum the upper and lower 32 bits apart: neither can overflow, so only a total outside int64 is an error."""
-    partials, total = _exact_total(value)
+    exact = _exact_total(value)
     message = f"feature {item.name!r}: the sum of {item.column!r} is outside int64; declare a float or decimal column"
 
     def merge(inside: Column) -> Column:
-        exact = total(inside)
-        fits = exact.isNull() | exact.try_cast("bigint").isNotNull()
-        return F.when(fits, exact.try_cast("bigint")).otherwise(F.raise_error(F.lit(message)).cast("bigint"))
+        total = exact.merge(inside)
+        fits = total.isNull() | total.try_cast("bigint").isNotNull()
+        return F.when(fits, total.try_cast("bigint")).otherwise(F.raise_error(F.lit(message)).cast("bigint"))
 
-    return Lowering(partials=partials, merge=merge)
+    return replace(exact, merge=merge)
 
 
-def _exact_total(value: str) -> tuple[Mapping[str, Column], Callable[[Column], Column]]:
+def _exact_total(value: str) -> Lowering:
     high, low = f"{value}_sum_high", f"{value}_sum_low"
     partials = {
         high: F.sum(F.shiftright(F.col(value), 32)),
@@ -168,32 +123,31 @@ def _exact_total(value: str) -> tuple[Mapping[str, Column], Callable[[Column], C
         upper, lower = (F.sum(F.when(inside, F.col(name))).cast("decimal(20,0)") for name in (high, low))
         return upper * F.lit(_LOW_BITS + 1).cast("decimal(10,0)") + lower
 
-    return partials, total
+    return Lowering(partials=partials, combine={name: F.sum(name) for name in (high, low)}, merge=total)
 
 
 def _mean(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
     count = _counted(value)
-    if isinstance(kind, T.LongType):
-        partials, total = _exact_total(value)
-        is_ordered = False
-    else:
-        summed = _summed(item, value, kind)
-        partials, total, is_ordered = summed.partials, summed.merge, summed.is_ordered
+    total = _exact_total(value) if isinstance(kind, T.LongType) else _summed(item, value, kind)
 
     def merge(inside: Column) -> Column:
         rows = count.merge(inside)
-        return F.when(rows > 0, total(inside).cast("double") / rows)
+        return F.when(rows > 0, total.merge(inside).cast("double") / rows)
 
-    return Lowering(partials={**partials, **count.partials}, merge=merge, is_ordered=is_ordered)
+    return Lowering(
+        partials={**total.partials, **count.partials},
+        combine={**total.combine, **count.combine},
+        merge=merge,
+        is_ordered=total.is_ordered,
+    )
 
 
 def _spread(function: Function, value: str) -> Lowering:
     """Merge (count, mean, sum of squared deviations) of tiles in time order, by Chan, Golub and LeVeque's formula."""
-    v = F.col(value).cast("double")
-    count, mean, squares = (f"{value}_{part}" for part in ("count", "mean", "squares"))
-    partials = {count: F.count(value), mean: F.avg(v), squares: F.var_pop(v) * F.count(value)}
+    name, v = f"{value}_spread", F.col(value).cast("double")
+    moments = {"n": F.count(value).cast("double"), "mean": F.avg(v), "squares": F.var_pop(v) * F.count(value)}
 
-    def combine(total: Column, tile: Column) -> Column:
+    def add(total: Column, tile: Column) -> Column:
         n = total["n"] + tile["n"]
         delta = tile["mean"] - total["mean"]
         return F.struct(
@@ -207,18 +161,18 @@ def _spread(function: Function, value: str) -> Lowering:
         variance = F.when(degrees > 0, total["squares"] / degrees)
         return F.sqrt(variance) if function in (Function.STDDEV_POP, Function.STDDEV_SAMP) else variance
 
-    def merge(inside: Column) -> Column:
-        part = F.struct(
-            F.col(TILE).alias("tile"),
-            F.col(count).cast("double").alias("n"),
-            F.col(mean).alias("mean"),
-            F.col(squares).alias("squares"),
-        )
-        parts = F.sort_array(F.collect_list(F.when(inside & (F.col(count) > 0), part)))
-        zero = F.struct(F.lit(0.0).alias("n"), F.lit(0.0).alias("mean"), F.lit(0.0).alias("squares"))
-        return F.aggregate(parts, zero, combine, finish)
+    def fold(at: str, inside: Column, result: Callable[[Column], Column]) -> Column:
+        part = F.struct(F.col(at).alias("at"), *(F.col(name)[moment].alias(moment) for moment in moments))
+        parts = F.sort_array(F.collect_list(F.when(inside & F.col(name).isNotNull(), part)))
+        zero = F.struct(*(F.lit(0.0).alias(moment) for moment in moments))
+        return F.aggregate(parts, zero, add, result)
 
-    return Lowering(partials=partials, merge=merge, is_ordered=True)
+    return Lowering(
+        partials={name: F.when(F.count(value) > 0, F.struct(*(moment.alias(m) for m, moment in moments.items())))},
+        combine={name: fold(CHILD, F.lit(True), lambda total: F.when(total["n"] > 0, total))},
+        merge=lambda inside: fold(TILE, inside, finish),
+        is_ordered=True,
+    )
 
 
 def _extreme(
@@ -228,7 +182,7 @@ def _extreme(
         best = pick(F.when(inside, F.col(name)))
         return finish(best) if finish else best
 
-    return Lowering(partials={name: pick(value)}, merge=merge)
+    return Lowering(partials={name: pick(value)}, combine={name: pick(F.col(name))}, merge=merge)
 
 
 def _stamped(value: str) -> Column:
@@ -239,27 +193,20 @@ def _nearest(item: AggregationNode, value: str, *, ascending: bool) -> Lowering:
     k = item.k or 1
     name = f"{value}_{'first' if ascending else 'last'}_{k}"
 
+    def nearest(entries: Column) -> Column:
+        return F.slice(F.sort_array(entries, asc=ascending), 1, k)
+
     def merge(inside: Column) -> Column:
-        tiles = F.flatten(F.collect_list(F.when(inside, F.col(name))))
-        best = F.slice(F.sort_array(tiles, asc=ascending), 1, k)
-        return _unless_empty(F.transform(best, lambda entry: entry["v"]))
+        best = nearest(F.flatten(F.collect_list(F.when(inside, F.col(name)))))
+        return unless_empty(F.transform(best, lambda entry: entry["v"]))
 
-    kept = F.slice(F.sort_array(F.collect_list(_stamped(value)), asc=ascending), 1, k)
-    return Lowering(partials={name: kept}, merge=merge)
+    return Lowering(
+        partials={name: nearest(F.collect_list(_stamped(value)))},
+        combine={name: nearest(F.flatten(F.collect_list(name)))},
+        merge=merge,
+    )
 
 
-def _unless_empty(values: Column) -> Column:
+def unless_empty(values: Column) -> Column:
+    """Give null for an empty list."""
     return F.when(F.size(values) > 0, values)
-
-
-def _limited(item: AggregationNode, distinct: Column, result: Column) -> Column:
-    if item.limit is None:
-        return result
-    message = F.concat(
-        F.lit(f"feature {item.name!r}: a key has "),
-        distinct.cast("string"),
-        F.lit(f" distinct values of {item.column!r}, more than limit={item.limit}; raise the limit or use a top_k"),
-    )
-    return F.when(distinct <= item.limit, result).otherwise(
-        F.raise_error(message) if item.function is Function.HISTOGRAM else F.raise_error(message).cast("bigint")
-    )

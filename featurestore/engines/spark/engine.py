@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import reduce
 from typing import TypeAlias, assert_never
@@ -12,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore.engines.base import ComputedStep, ComputeRequest, SourcePin
+from featurestore.engines.spark.changed_times import changed_times
 from featurestore.engines.spark.events import QueriedEvents
 from featurestore.engines.spark.inputs import Input, parent_input
 from featurestore.engines.spark.metrics import PassCounts
@@ -19,7 +19,8 @@ from featurestore.engines.spark.pins import pin_source
 from featurestore.engines.spark.rows import conformed, has_null_key, only_keys, unique
 from featurestore.engines.spark.sources import read_source
 from featurestore.engines.spark.step_ends import created_of, end_among
-from featurestore.engines.spark.tiles import hop_micros, read_events
+from featurestore.engines.spark.stored_tiles import StandingTiles, StoredTiles
+from featurestore.engines.spark.tiles import Inputs, hop_micros, read_events, tiles_of_events
 from featurestore.engines.spark.transformations import run_function, run_sql
 from featurestore.engines.spark.windows import Steps, changed_rows
 from featurestore.errors import DefinitionError, Problem, StateError
@@ -38,8 +39,9 @@ from featurestore.ir.nodes import (
     SqlTransformation,
     ViewNode,
 )
+from featurestore.plan.tile_ranges import Span
 
-__all__ = ["SparkEngine"]
+__all__ = ["SparkEngine", "steps_of_run"]
 
 _MICROSECOND = timedelta(microseconds=1)
 _UserCode: TypeAlias = SqlTransformation | FunctionTransformation
@@ -69,9 +71,30 @@ class SparkEngine:
         """Name the present state of a source, without a Spark job where it has a path."""
         return pin_source(self._spark, source, resolve=self._resolve)
 
-    def compute(self, request: ComputeRequest[DataFrame]) -> ComputedStep[DataFrame]:
-        """Compute one run; its metrics are ``rows_read`` (not for SQL and functions) and ``null_keys_dropped``."""
+    def stored_tiles(self, view: ViewNode, source: FileSourceNode | DeltaSourceNode, pin: SourcePin) -> StoredTiles:
+        """Give what can be computed of the tiles that a view of one event source shares."""
+        return StoredTiles(view, source, lambda: self._opened(source, pin))
+
+    def changed_times(
+        self,
+        source: FileSourceNode | DeltaSourceNode,
+        before: SourcePin,
+        after: SourcePin,
+        held: Sequence[Span],
+    ) -> tuple[Span, ...] | None:
+        """Give the times, in microseconds, whose rows may differ between two pins; None where that cannot be told."""
+        return changed_times(self._spark, source, before, after, held=held, resolve=self._resolve)
+
+    def compute(
+        self, request: ComputeRequest[DataFrame], *, stored: StandingTiles | None = None
+    ) -> ComputedStep[DataFrame]:
+        """Compute one run; its metrics are ``rows_read`` (not for SQL and functions) and ``null_keys_dropped``.
+
+        With ``stored`` tiles the source's rows are not read, and ``tiles_read`` is counted.
+        """
         view, counts = request.view, PassCounts()
+        if stored is not None:
+            return self._from_tiles(request, stored, counts)
         inputs = [self._open(entry, request) for entry in view.inputs]
         match view.transformation:
             case Passthrough():
@@ -86,6 +109,25 @@ class SparkEngine:
         keys = None if view.user_code is not None else request.keys
         return ComputedStep(rows=rows, raw=raw, event_range=event_range, metrics=counts.read, keys=keys)
 
+    def _from_tiles(
+        self, request: ComputeRequest[DataFrame], stored: StandingTiles, counts: PassCounts
+    ) -> ComputedStep[DataFrame]:
+        view, interval = request.view, request.interval
+        changed = stored.changed_rows(steps_of_run(view, interval), first=request.first, counts=counts)
+        changed = only_keys(view, changed, request.keys)
+        stamped = changed.withColumn(CREATED_TIMESTAMP, created_of(request, F.col(EVENT_TIMESTAMP)))
+        raw = None
+        if any(rule.on == "input" for rule in view.expectations):
+            (events,) = (self._open(entry, request) for entry in view.inputs)
+            raw = events.within(interval.start, interval.end)
+        return ComputedStep(
+            rows=conformed(view, stamped),
+            raw=raw,
+            event_range=_after(interval),
+            metrics=lambda: {"rows_read": 0, "null_keys_dropped": 0, **stored.built.read(), **counts.read()},
+            keys=request.keys,
+        )
+
     def _open(self, entry: InputNode, request: ComputeRequest[DataFrame]) -> Input:
         if not isinstance(entry, SourceInput):
             return parent_input(entry, self._parents(entry.view))
@@ -93,7 +135,10 @@ class SparkEngine:
         if not isinstance(source, FileSourceNode | DeltaSourceNode):
             message = f"{type(source).__name__} {entry.source!r} has no batch rows; read its batch source"
             raise DefinitionError([Problem(location="inputs", object=request.view.name, message=message)])
-        frame = read_source(self._spark, source, request.pins[source.name], resolve=self._resolve)
+        return self._opened(source, request.pins[source.name])
+
+    def _opened(self, source: FileSourceNode | DeltaSourceNode, pin: SourcePin) -> Input:
+        frame = read_source(self._spark, source, pin, resolve=self._resolve)
         created = source.created_timestamp_column
         return Input(name=source.name, frame=frame, timestamp=source.timestamp_field, created=created)
 
@@ -117,19 +162,20 @@ class SparkEngine:
         if events.timestamp is None:
             message = f"aggregations need a source with a timestamp_field; {inputs[0].name!r} has none"
             raise DefinitionError([Problem(location="inputs", object=view.name, message=message)])
-        steps, hop = _whole_steps(view, request.interval), hop_micros(view)
+        steps = steps_of_run(view, request.interval)
+        placed = Steps.of(steps, items, first=request.first, sizes=(hop_micros(view),))
         lookback = view.longest_window
         oldest = None if lookback is None else steps[0].start - lookback
+        frame = _with_keys(view, only_keys(view, events.within(oldest, request.interval.end), request.keys), counts)
+        names = Inputs.of(items, frame.schema, None)
         read = read_events(
-            only_keys(view, events.within(oldest, request.interval.end), request.keys),
+            frame,
             keys=[key.name for key in view.join_keys],
             timestamp=events.timestamp,
             created=events.created,
-            items=items,
-            hop=hop,
+            inputs=names,
         )
-        read = replace(read, rows=_with_keys(view, read.rows, counts))
-        changed = changed_rows(read, items, Steps(steps=steps, first=request.first, hop=hop))
+        changed = changed_rows(tiles_of_events(read, names.columns(), placed.ranges), placed)
         stamped = changed.withColumn(CREATED_TIMESTAMP, created_of(request, F.col(EVENT_TIMESTAMP)))
         return conformed(view, stamped), _after(request.interval)
 
@@ -145,7 +191,7 @@ class SparkEngine:
     ) -> tuple[DataFrame, Interval]:
         view = request.view
         has_snapshots = any(part.keys for part in inputs) and any(part.is_event_source for part in inputs)
-        steps = _whole_steps(view, request.interval) if code.per == "step" else _steps(view, request.interval)
+        steps = steps_of_run(view, request.interval) if code.per == "step" else _steps(view, request.interval)
         is_stepwise = code.per == "step" or code.lookback is not None or has_snapshots
         ranges = steps if is_stepwise else (request.interval,)
         results = [self._run(view, code, inputs, part) for part in ranges]
@@ -182,7 +228,8 @@ class SparkEngine:
         return run_function(view.name, code.code, frames)
 
 
-def _whole_steps(view: ViewNode, interval: Interval) -> tuple[Interval, ...]:
+def steps_of_run(view: ViewNode, interval: Interval) -> tuple[Interval, ...]:
+    """Cut a run into the view's steps; StateError where it is not made of whole ones."""
     steps = _steps(view, interval)
     if view.schedule is not None and tuple(view.schedule.steps(interval)) != steps:
         raise StateError(

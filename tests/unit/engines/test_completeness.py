@@ -9,7 +9,8 @@ import pytest
 
 from featurestore.compile.aggregates import accepted_types, output_dtype
 from featurestore.engines.reference.aggregations import WindowRow, aggregate
-from featurestore.engines.spark.aggregations import VALUE_FUNCTIONS, cell, lower, lower_values
+from featurestore.engines.spark.aggregations import lower
+from featurestore.engines.spark.value_functions import VALUE_FUNCTIONS, cell, lower_values
 from featurestore.intervals import EPOCH
 from featurestore.ir.nodes import AggregationNode
 from featurestore.spec.aggregation import AggregationFunction
@@ -96,7 +97,9 @@ def test_a_function_has_a_spark_lowering(spark: object, function: AggregationFun
         counted = cell(function, "n", T.LongType())
         lower_values(node(function), counted, F.col("count"), F.col("last"))
     else:
-        lower(node(function), "n", T.LongType()).merge(F.lit(True))
+        lowering = lower(node(function), "n", T.LongType())
+        lowering.merge(F.lit(True))
+        assert lowering.combine.keys() == lowering.partials.keys(), "tiles of each partial combine to coarser ones"
 
 
 def test_every_function_is_defined_in_the_docs() -> None:

@@ -1,0 +1,116 @@
+"""Stored tiles of a run: build what its windows lack, then read the rest from the tile table."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from featurestore.engines.base import SourcePin
+from featurestore.errors import StateError
+from featurestore.intervals import Interval
+from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import Aggregations, DeltaSourceNode, FileSourceNode, SourceInput, ViewNode
+from featurestore.ir.tiles import tile_location
+from featurestore.plan.tile_coverage import Layer, Stretch, TileCommit, replay, to_build, unchanged
+from featurestore.plan.tile_ranges import Span, joined
+from featurestore.runtime.faults import FaultPoint, reach
+
+if TYPE_CHECKING:
+    from featurestore.engines.spark.engine import SparkEngine
+    from featurestore.engines.spark.stored_tiles import StandingTiles
+    from featurestore.stores.delta_tiles import DeltaTiles
+
+__all__ = ["standing_tiles", "tiled_source"]
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 8
+
+
+def tiled_source(view: ViewNode, manifest: Manifest) -> FileSourceNode | DeltaSourceNode | None:
+    """Give the event source whose tiles a view shares; None for a view that has none, and is computed from its input.
+
+    That is a view without aggregations or schedule, one that reads another view, and one over a query's events.
+    """
+    transformation = view.transformation
+    if not isinstance(transformation, Aggregations) or transformation.events is not None or view.schedule is None:
+        return None
+    match view.inputs:
+        case (SourceInput(source=name),):
+            source = manifest.sources[name]
+        case _:
+            return None
+    if isinstance(source, FileSourceNode | DeltaSourceNode) and source.timestamp_field is not None:
+        return source
+    return None
+
+
+def standing_tiles(
+    view: ViewNode,
+    source: FileSourceNode | DeltaSourceNode,
+    interval: Interval,
+    pin: SourcePin,
+    *,
+    engine: SparkEngine,
+    tiles: DeltaTiles,
+) -> StandingTiles:
+    """Have all tiles of a run's windows in the table of its source and keys, right for the pinned source.
+
+    At most two commits: what is lacking, and coarser tiles that are made of it. A crash after either loses nothing:
+    the table's log says what is there, and the next call goes on from it. Where another run builds the same tiles
+    meanwhile, each is read from one of the two builds.
+    """
+    from featurestore.engines.spark.engine import steps_of_run
+    from featurestore.engines.spark.metrics import PassCounts
+    from featurestore.engines.spark.stored_tiles import StandingTiles
+
+    location = tile_location(view, source)
+    work, built = engine.stored_tiles(view, source, pin), PassCounts()
+    need = work.need(steps_of_run(view, interval))
+    for _ in range(_ATTEMPTS):
+        commits = tiles.commits(location)
+        version = commits[-1].version if commits else -1
+        stretches, changed = _right(engine, source, pin, replay(commits))
+        first, then = to_build(need.ranges, need.columns, stretches, unit=need.unit)
+        builds = first or then
+        if not builds:
+            table = tiles.read(location, version)
+            return StandingTiles(work=work, table=table, stretches=stretches, built=built)
+        layers = tuple(Layer(columns=build.columns, ranges=build.ranges) for build in builds)
+        commit = TileCommit(build=uuid.uuid4().hex, seen=version, pin=pin.state, changed=changed, layers=layers)
+        rows = work.rows(builds, stretches, partial(tiles.read, location, version), built)
+        tiles.append(rows, location, commit)
+        logger.info("%s %s: tiles of %d range(s) built", view.name, interval, sum(len(b.ranges) for b in builds))
+        reach(FaultPoint.TILED)
+    raise StateError(
+        f"{view.name} {interval}: the tiles at {location} are lacking after {_ATTEMPTS} builds; their source changes "
+        "faster than they are built, run again when it is quiet",
+        view=view.name,
+        location=location,
+    )
+
+
+def _right(
+    engine: SparkEngine,
+    source: FileSourceNode | DeltaSourceNode,
+    pin: SourcePin,
+    stretches: Sequence[Stretch],
+) -> tuple[tuple[Stretch, ...], tuple[Span, ...] | None]:
+    """Give the stretches that are right for the pinned source, and the times that changed since the others' pins."""
+    changed: list[Span] = []
+    known: list[Mapping[str, object]] = []
+    held = joined(stretch.tiles.span for stretch in stretches)
+    for stretch in stretches:
+        if stretch.pin in known:
+            continue
+        known.append(stretch.pin)
+        before = SourcePin(source=source.name, kind=pin.kind, state=stretch.pin)
+        times = () if stretch.pin == pin.state else engine.changed_times(source, before, pin, held)
+        if times is None:
+            return (), None
+        changed += times
+    spans = joined(changed)
+    return tuple(part for stretch in stretches for part in unchanged(stretch, spans)), spans
