@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from featurestore import FeatureStore
 from featurestore.errors import ExitCode
@@ -19,6 +20,7 @@ from tests.support.rides import STATS, day, ride
 pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.timeout(600)]
 
 DAYS = 7
+BAD = 3
 # Driver 1 rides daily, driver 2 now and then, driver 3 once; each value says its day.
 RIDES = [
     *(ride(1, day(number, hour=3), 1.0 + number, 5) for number in range(DAYS)),
@@ -80,6 +82,41 @@ def test_runs_of_many_steps_give_the_rows_of_single_steps_for_less(
     assert [text.partition(" steps, ")[0] for text in told] == [f"ride_stats: {n} of 7" for n in (3, 6)]
     assert all(text.endswith(" left") for text in told)
     assert said[-1] == (DAYS + 1, DAYS + 1, "publish ride_stats")
+
+
+def test_a_second_backfill_does_nothing_and_knows_from_history_what_steps_take(
+    by_step: tuple[FeatureStore, JobResult],
+) -> None:
+    store, _ = by_step
+    again = store.backfill("ride_stats", day(0), day(DAYS))
+    assert (again.exit_code, again.pace["steps"]) == (ExitCode.NOTHING_TO_DO, 0)
+    repaired = store.materialize(day(0), day(DAYS), ["ride_stats"], repair=True)
+    assert repaired.pace["estimated_seconds"] is not None
+    assert (repaired.views[0].rows, repaired.views[0].steps) == (0, DAYS)
+    assert len(repaired.views[0].intervals) < DAYS
+
+
+def test_a_bad_day_is_refused_alone_and_the_days_that_do_not_read_it_are_done(
+    make: Callable[..., tuple[Project, FeatureStore]], by_step: tuple[FeatureStore, JobResult]
+) -> None:
+    project, store = make(ride(2, day(BAD, hour=12), -4.0, 5))
+    result = store.backfill("ride_stats", day(0), day(DAYS), steps_per_run=4, parallel=2)
+    assert result.exit_code is ExitCode.REFUSED, result.to_line()
+    assert str(Interval(day(BAD), day(BAD + 1))) in error_of(result, "ride_stats")["message"]
+    ledger = store.runtime.ledger
+    # Windows of two days, at its end and at its start, hold the bad ride for the two days after it.
+    assert ledger.coverage("ride_stats", 1) == Coverage.of(
+        [Interval(day(0), day(BAD)), Interval(day(BAD + 3), day(DAYS))]
+    )
+    assert [run.interval.start for run in ledger.runs("ride_stats", 1) if run.state != "done"] == [day(BAD)]
+    rows = [row for row in table_rows(store, "ride_stats") if row["event_timestamp"] > day(BAD)]
+    # What comes after the hole states every driver that it knows.
+    assert [(row["driver_id"], row["event_timestamp"]) for row in rows] == [(1, day(DAYS)), (2, day(DAYS))]
+
+    DeltaTable(project.root / "data/rides").delete("distance < 0")
+    mended = store.backfill("ride_stats", day(0), day(DAYS))
+    assert (mended.exit_code, mended.views[0].steps) == (ExitCode.DONE, 3)
+    assert online(store) == online(by_step[0])
 
 
 def test_a_step_that_another_holds_is_busy_and_the_others_are_done(
