@@ -97,10 +97,13 @@ def compute_interval(context: RuntimeContext, stage: ComputeStage, turn: Turn | 
 
 
 def compute_rows(context: RuntimeContext, request: ComputeRequest[DataFrame]) -> ComputedStep[DataFrame]:
-    """Compute a run's rows, from stored tiles where its view shares some: what they lack is built first."""
+    """Compute a run's rows, from stored tiles where its view shares some: what they lack is built first.
+
+    A repair of some keys reads their events instead: tiles are built for all keys, by the next step that needs them.
+    """
     view, engine = request.view, context.engine
     source = tiled_source(view, context.manifest)
-    if source is None:
+    if source is None or request.keys is not None:
         return engine.compute(request)
     pin = request.pins[source.name]
     stored = standing_tiles(view, source, request.interval, pin, engine=engine, tiles=context.tiles)
