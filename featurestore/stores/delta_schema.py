@@ -13,9 +13,10 @@ from featurestore.ir.columns import (
 )
 from featurestore.ir.ddl import column_ddl
 from featurestore.ir.nodes import StoredViewNode
+from featurestore.ir.tiles import BUILD, TILE
 from featurestore.spec.dtypes import Bool, Decimal, DType, Timestamp
 
-__all__ = ["CLUSTERED_BY", "TableColumn", "columns_ddl", "table_columns", "table_properties"]
+__all__ = ["CLUSTERED_BY", "TableColumn", "columns_ddl", "table_columns", "table_properties", "tile_properties"]
 
 _WITH_STATISTICS = frozenset({"int32", "int64", "float32", "float64", "string", "date", "timestamp", "decimal"})
 _KEPT_FOR_EVER = "interval 36500 days"
@@ -66,6 +67,15 @@ def table_properties(view: StoredViewNode) -> dict[str, str]:
         "delta.logRetentionDuration": _KEPT_FOR_EVER,
         "delta.dataSkippingStatsColumns": ",".join([*filtered, EVENT_TIMESTAMP, CREATED_TIMESTAMP]),
         "featurestore.fingerprint": view.fingerprint,
+    }
+
+
+def tile_properties() -> dict[str, str]:
+    """Give the Delta properties of a tile table, whose log is kept for ever because it says which builds count."""
+    return {
+        "delta.appendOnly": "true",
+        "delta.logRetentionDuration": _KEPT_FOR_EVER,
+        "delta.dataSkippingStatsColumns": f"{TILE},{BUILD}",
     }
 
 

@@ -14,6 +14,7 @@ from pyspark.sql.types import StructField, StructType
 from featurestore.ir.tiles import BUILD, PART, PERIOD, SIZE, TILE
 from featurestore.plan.tile_coverage import TileCommit
 from featurestore.stores.delta_creation import create_table
+from featurestore.stores.delta_schema import tile_properties
 from featurestore.stores.hadoop_files import delete_folder
 from featurestore.stores.tile_json import tile_commit_from_json, tile_commit_to_json
 
@@ -60,7 +61,7 @@ class DeltaTiles:
         """
         path, marked = self.path(location), rows.withColumn(BUILD, F.lit(commit.build))
         if not self.commits(location):
-            create_table(self._spark, path, _first_columns(marked), _PROPERTIES, partitioned_by=_FOLDERS)
+            create_table(self._spark, path, _first_columns(marked), tile_properties(), partitioned_by=_FOLDERS)
         writer = marked.write.format("delta").mode("append").option("mergeSchema", "true")
         writer = writer.option("userMetadata", tile_commit_to_json(commit))
         for attempt in range(_ATTEMPTS):
@@ -75,9 +76,6 @@ class DeltaTiles:
     def drop(self, location: str) -> None:
         """Delete a tile table; nothing happens where there is none."""
         delete_folder(self._spark, self.path(location))
-
-
-_PROPERTIES = {"delta.appendOnly": "true", "delta.dataSkippingStatsColumns": f"{TILE},{BUILD}"}
 
 
 def _first_columns(rows: DataFrame) -> StructType:
