@@ -206,3 +206,29 @@ def test_of_a_changed_source_only_tiles_of_changed_times_are_built_anew(spark: S
     step = tiled.run(view, day(8), first=True)
     assert sorted((row["k"], row["day"], row["sum"]) for row in step.rows.collect()) == [(1, 2, 24), (2, 2, 14)]
     assert step.metrics()["rows_read"] == 4 + 1, "the late row, and the others of its day"
+
+
+def test_coarser_tiles_are_made_of_tiles_and_not_of_events(spark: SparkSession, tmp_path: Path) -> None:
+    """Days 3 to 10 of January 2026 are a tile of 8 days, which a window of 20 days takes as one."""
+    rows = [(1, instant(f"{day:02} 01:00"), day, 0.1 * day, None) for day in range(1, 22)]
+    write_events(tmp_path, rows)
+    tiled = Tiled.at(spark, tmp_path, file_source())
+    long = timedelta(days=20)
+    view = daily(
+        replace(SUM, window=long),
+        replace(WEEKLY, window=long),
+        aggregation("spread", "var_pop", "x", 20, Float64),
+        aggregation("kinds", "count_distinct", "n", 20, Int64),
+    )
+    step = tiled.run(view, day(21), first=True)
+    ((key, total, mean, spread, kinds),) = [
+        (row["k"], row["sum"], row["week"], row["spread"], row["kinds"]) for row in step.rows.collect()
+    ]
+    assert (key, total, kinds) == (1, sum(range(2, 22)), 20)
+    assert mean == pytest.approx(1.15)
+    assert spread == pytest.approx(sum((0.1 * n - 1.15) ** 2 for n in range(2, 22)) / 20)
+    assert step.metrics()["rows_read"] == 21
+    (table,) = tmp_path.glob("_tiles/events/*")
+    sizes = {int(path.name.partition("=")[2]) for path in table.glob("*/__size=*")}
+    assert sizes == {86_400_000_000, 8 * 86_400_000_000}
+    assert step.metrics()["tiles_read"] < 21

@@ -199,11 +199,12 @@ def combine_tiles(tiles: Tiles, columns: frozenset[str], ranges: Sequence[TileRa
     combined = {name: column for lowering in lowerings for name, column in lowering.combine.items()}
     combined[EVENTS] = F.sum(EVENTS)
     order = [CHILD] if any(lowering.is_ordered for lowering in lowerings) else []
-    group = [*tiles.keys, SIZE, TILE]
+    group = _group(tiles.keys, ranges)
+    counts = [F.sum(COUNT).alias(COUNT), F.max(LAST).alias(LAST)]
     return Tiles(
-        partials=_aggregated(_coarser(tiles.partials, ranges), group, combined, columns, order=order),
+        partials=_sized(_aggregated(_coarser(tiles.partials, ranges), group, combined, columns, order=order), ranges),
         values={
-            name: _coarser(rows, ranges).groupBy(*group, VALUE).agg(F.sum(COUNT).alias(COUNT), F.max(LAST).alias(LAST))
+            name: _sized(_coarser(rows, ranges).groupBy(*group, VALUE).agg(*counts), ranges)
             for name, rows in tiles.values.items()
             if name in columns
         },
