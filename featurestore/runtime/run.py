@@ -56,7 +56,7 @@ def _app_id(context: RuntimeContext, view: StoredViewNode, interval: Interval) -
 
 
 def recover(context: RuntimeContext, view: StoredViewNode) -> int:
-    """Tell the ledger of commits that the Delta log has and it lacks; give how many there were."""
+    """Tell the ledger of commits that the Delta log has and it lacks, and clear up after them; give their number."""
     if not context.offline.exists(view):
         return 0
     known = {
@@ -68,6 +68,7 @@ def recover(context: RuntimeContext, view: StoredViewNode) -> int:
     for commit in lost:
         logger.info("%s %s: found committed in the Delta log, recorded now", view.name, commit.interval)
         context.ledger.finish(commit, now=context.clock())
+        context.offline.drop_staging(commit.run_id, view)
     return len(lost)
 
 
