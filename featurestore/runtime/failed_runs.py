@@ -35,5 +35,7 @@ def standing_failures(
 
 
 def _later(failed: RunRecord, runs: Sequence[RunRecord]) -> Coverage:
-    done = [run for run in runs if run.state is RunState.DONE and run.updated_at > failed.updated_at]
+    """Give what was done after a failure; at one instant of the clock the generation tells which came later."""
+    since = failed.updated_at, failed.generation
+    done = [run for run in runs if run.state is RunState.DONE and (run.updated_at, run.generation) >= since]
     return Coverage.of(run.interval for run in done)
