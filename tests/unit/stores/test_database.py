@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text, update
 
 from featurestore.errors import SettingsError, StateError
 from featurestore.stores.database import create_database
-from featurestore.stores.tables import schema_version
+from featurestore.stores.tables import SCHEMA_VERSION, schema_version
 
 
 @pytest.fixture
@@ -38,20 +38,20 @@ def test_a_block_that_raises_leaves_nothing(url: str) -> None:
         with pytest.raises(StateError, match="no such table"), database.write("scope") as connection:
             _change_then_fail(connection)
         with database.read() as connection:
-            assert connection.execute(text("SELECT version FROM featurestore_schema")).scalar() == 1
+            assert connection.execute(text("SELECT version FROM featurestore_schema")).scalar() == SCHEMA_VERSION
 
 
 def test_readers_do_not_wait_for_a_writer(url: str) -> None:
     with create_database(url) as database, database.write("scope") as writer:
         writer.execute(update(schema_version).values(version=0))
         with database.read() as reader:
-            assert reader.execute(text("SELECT version FROM featurestore_schema")).scalar() == 1
+            assert reader.execute(text("SELECT version FROM featurestore_schema")).scalar() == SCHEMA_VERSION
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:
     with create_database(url) as database, database.write("scope") as connection:
         connection.execute(update(schema_version).values(version=9))
-    with pytest.raises(StateError, match="has schema version 9; this release knows versions up to 1"):
+    with pytest.raises(StateError, match=f"has schema version 9; this release knows versions up to {SCHEMA_VERSION}:"):
         create_database(url)
 
 
