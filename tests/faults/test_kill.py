@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from featurestore.errors import ExitCode
 from featurestore.intervals import Coverage, Interval, show_instant, utc_now
 from featurestore.runtime.faults import FaultPoint
 from featurestore.runtime.run import LEASE
+from tests.support.killed import killed_copies
 from tests.support.project import Clock, Project, table_rows
 from tests.support.rides import CORE, day
 
@@ -73,20 +73,9 @@ def undisturbed(
 
 @pytest.fixture(scope="module")
 def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Project]]:
-    """For each fault a copy of the project whose second step was killed there; two run at a time."""
-    copies = {fault: template.copy(tmp_path_factory.mktemp("killed") / "repo") for fault in FAULTS}
-    with ThreadPoolExecutor(2) as pool:
-        runs = {fault: pool.submit(copy.run, *STEP, fault=fault) for fault, copy in copies.items()}
-
-        def wait(fault: str) -> Project:
-            done = runs[fault].result()
-            assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
-            return copies[fault]
-
+    """For each fault a copy of the project whose second step was killed there."""
+    with killed_copies(template, tmp_path_factory, STEP, FAULTS) as wait:
         yield wait
-        pool.shutdown(cancel_futures=True)
-    for copy in copies.values():
-        copy.redis.stop()
 
 
 def recover(project: Project, store_opener: Callable[..., FeatureStore]) -> FeatureStore:

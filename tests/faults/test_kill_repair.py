@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +13,7 @@ from featurestore.errors import ExitCode
 from featurestore.intervals import show_instant, utc_now
 from featurestore.runtime.faults import FaultPoint
 from featurestore.runtime.run import LEASE
+from tests.support.killed import killed_copies
 from tests.support.late_rides import LateRides
 from tests.support.project import Clock, Project, table_rows
 from tests.support.rides import RIDES, day, ride
@@ -81,20 +80,9 @@ def undisturbed(
 
 @pytest.fixture(scope="module")
 def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Project]]:
-    """For each fault a copy of the project whose repair was killed there; two run at a time."""
-    copies = {fault: template.copy(tmp_path_factory.mktemp("killed") / "repo") for fault in FAULTS}
-    with ThreadPoolExecutor(2) as pool:
-        runs = {fault: pool.submit(copy.run, *RUN, fault=fault) for fault, copy in copies.items()}
-
-        def wait(fault: str) -> Project:
-            done = runs[FaultPoint(fault)].result()
-            assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
-            return copies[FaultPoint(fault)]
-
+    """For each fault a copy of the project whose repair was killed there."""
+    with killed_copies(template, tmp_path_factory, RUN, FAULTS) as wait:
         yield wait
-        pool.shutdown(cancel_futures=True)
-    for copy in copies.values():
-        copy.redis.stop()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
