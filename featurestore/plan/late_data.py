@@ -28,6 +28,7 @@ __all__ = [
     "Repair",
     "Touched",
     "affected",
+    "horizon_of",
     "oldest_read",
     "plan_repairs",
     "reach_of",
@@ -130,6 +131,12 @@ def affected(view: ViewNode, reach: Reach, times: Interval | None) -> Interval:
         case _:
             end = times.end if grid is None else grid.next(last)
     return Interval(start, end)
+
+
+def horizon_of(view: ViewNode, coverage: Coverage) -> datetime:
+    """Give the event time from which on changes are repaired: ``late_data`` before the end of the coverage."""
+    assert coverage.end is not None
+    return coverage.end - view.late_data
 
 
 def oldest_read(view: ViewNode, coverage: Coverage) -> datetime:

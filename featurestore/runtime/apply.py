@@ -10,7 +10,6 @@ from featurestore.compile import CompileResult, compile_definitions
 from featurestore.compile.archive import write_archive
 from featurestore.compile.loader import load_definitions, load_objects
 from featurestore.filesystems import write_atomically
-from featurestore.ir.columns import table_location
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode, StoredViewNode
 from featurestore.ir.serialize import manifest_to_json
@@ -87,10 +86,10 @@ class _Statistics:
     """What stored data say of themselves, without Spark."""
 
     def __init__(self, context: RuntimeContext) -> None:
-        self._settings = context.settings
+        self._context = context
 
     def source_parts(self, source: FileSourceNode | DeltaSourceNode) -> Sequence[SourcePart] | None:
-        return source_parts(source, self._settings.absolute)
+        return source_parts(source, self._context.settings.absolute)
 
     def row_bytes(self, view: StoredViewNode) -> float | None:
-        return table_row_bytes(f"{self._settings.offline_root}/{table_location(view)}")
+        return table_row_bytes(self._context.table_path(view))

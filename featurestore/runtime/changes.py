@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from featurestore.engines.base import SourcePin
 from featurestore.engines.changed_files import FileChanges, changed_files, changed_table_files
 from featurestore.intervals import Interval, from_micros
-from featurestore.ir.columns import EVENT_TIMESTAMP, table_location
+from featurestore.ir.columns import EVENT_TIMESTAMP
 from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import StoredViewNode, ViewInputNode, ViewNode
 from featurestore.ir.schedule import PeriodSchedule
@@ -70,9 +70,8 @@ def _parent_files(
 ) -> FileChanges:
     if old.get("delta_version") is None or old["version"] != new["version"]:
         return FileChanges(unknown="its state was not recorded")
-    path = f"{context.settings.offline_root}/{table_location(parent)}"
     before, after = ({"version": state["delta_version"]} for state in (old, new))
-    files = changed_table_files(path, before, after, EVENT_TIMESTAMP)
+    files = changed_table_files(context.table_path(parent), before, after, EVENT_TIMESTAMP)
     if not files.is_empty and files.unknown is None and not files.has_feed:
         return FileChanges(unknown="its change data feed does not reach back")
     return files

@@ -22,6 +22,7 @@ from featurestore.runtime.results import IntervalResult
 from featurestore.runtime.run import run_interval
 from featurestore.runtime.tiles import standing_tiles, tiled_source
 from featurestore.stores.base import Claim
+from featurestore.stores.delta_log import DeltaLog
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -142,9 +143,10 @@ def pinned_inputs(context: RuntimeContext, view: ViewNode, pins: Mapping[str, So
 
 
 def pinned_parents(context: RuntimeContext, view: StoredViewNode) -> Mapping[str, Any]:
-    """Give the Delta version of every input view's table."""
+    """Give the Delta version of every input view's table; starts no Spark."""
     parents = [context.manifest.stored_view(name) for name in context.manifest.parents(view)]
-    return {p.name: {"version": p.version, "delta_version": context.offline.latest_version(p)} for p in parents}
+    latest = {parent.name: DeltaLog(context.table_path(parent)).latest_version() for parent in parents}
+    return {parent.name: {"version": parent.version, "delta_version": latest[parent.name]} for parent in parents}
 
 
 def pin_sources(context: RuntimeContext, view: ViewNode) -> Mapping[str, SourcePin]:

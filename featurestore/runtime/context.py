@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from featurestore.errors import StateError
 from featurestore.intervals import utc_now
+from featurestore.ir.columns import table_location
 from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import StoredViewNode
 from featurestore.settings import Settings
 from featurestore.stores.base import Ledger, OnlineStore, Registry
 from featurestore.stores.online import connect_online
@@ -113,6 +115,10 @@ class RuntimeContext:
             resolve=self.settings.absolute,
             parents=lambda name: self.offline.standing(self.manifest.stored_view(name)),
         )
+
+    def table_path(self, view: StoredViewNode) -> str:
+        """Where a view version's table lies; asking for it starts no Spark."""
+        return f"{self.settings.offline_root.rstrip('/')}/{table_location(view)}"
 
     def reload(self) -> None:
         """Forget the manifest, so that the next use reads what was applied since."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from featurestore.intervals import Coverage, Interval
+from featurestore.intervals import Coverage
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.stores.base import RunRecord, RunState
@@ -12,15 +12,13 @@ from featurestore.stores.base import RunRecord, RunState
 __all__ = ["standing_failures"]
 
 
-def standing_failures(
-    context: RuntimeContext, view: StoredViewNode, within: Interval | None = None
-) -> tuple[RunRecord, ...]:
+def standing_failures(context: RuntimeContext, view: StoredViewNode) -> tuple[RunRecord, ...]:
     """Give the failed and refused runs that stand.
 
     A run is mended by later ones that are done and cover its interval, whatever their bounds. One that computed covered
     steps again is mended too when the view has been brought up to its inputs since: what it refused was taken back.
     """
-    runs = context.ledger.runs(view.name, view.version, within)
+    runs = context.ledger.runs(view.name, view.version)
     latest = {run.interval: run for run in runs}  # in order of generation
     failed = [run for run in latest.values() if run.state in (RunState.REFUSED, RunState.FAILED)]
     if not failed:

@@ -9,7 +9,7 @@ from typing import Any
 from featurestore.codec.pointer import Pointer
 from featurestore.errors import DeadlineExceeded, OnlineStoreUnavailable
 from featurestore.intervals import Interval, from_micros, show_instant
-from featurestore.ir.columns import EVENT_TIMESTAMP, table_location
+from featurestore.ir.columns import EVENT_TIMESTAMP
 from featurestore.ir.nodes import StoredViewNode
 from featurestore.plan.missing import missing_steps
 from featurestore.plan.readiness import raw_sources
@@ -96,7 +96,7 @@ def view_freshness(context: RuntimeContext, view: StoredViewNode, pointer: Point
     publications = context.ledger.publications(view.name, view.version)
     pointed = None if pointer is None else pointer.views.get(view.name)
     served = pointed.covered_until_us if pointed is not None and pointed.version == view.version else None
-    bounds = delta_bounds(f"{context.settings.offline_root}/{table_location(view)}", EVENT_TIMESTAMP)
+    bounds = delta_bounds(context.table_path(view), EVENT_TIMESTAMP)
     has_steps = view.start is not None and view.start < now
     return ViewFreshness(
         view=view.name,

@@ -15,7 +15,16 @@ from featurestore.engines.base import ComputedStep, ComputeRequest, SourcePin
 from featurestore.errors import InputNotReady
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.nodes import ViewNode
-from featurestore.plan.late_data import Reach, Repair, Touched, affected, oldest_read, plan_repairs, split_at
+from featurestore.plan.late_data import (
+    Reach,
+    Repair,
+    Touched,
+    affected,
+    horizon_of,
+    oldest_read,
+    plan_repairs,
+    split_at,
+)
 from featurestore.plan.pending import TOUCHED_KEYS, PendingChange, keep_pending, pinned_parts, unresolved
 from featurestore.plan.stages import RepairStage
 from featurestore.runtime.changes import InputChange, changed_inputs, changed_rows, touched_keys, touched_times
@@ -31,7 +40,7 @@ from featurestore.stores.input_checks import InputCheck
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["horizon_of", "repair_view"]
+__all__ = ["repair_view"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +58,6 @@ class _Search:
     due: list[tuple[Touched, Reach, Interval | None]] = field(default_factory=list)
     rows: dict[Touched, list[tuple[InputChange, DataFrame]]] = field(default_factory=dict)
     older: list[PendingChange] = field(default_factory=list)
-
-
-def horizon_of(view: ViewNode, coverage: Coverage) -> datetime:
-    """Give the event time from which on changes are repaired: ``late_data`` before the end of the coverage."""
-    assert coverage.end is not None
-    return coverage.end - view.late_data
 
 
 def repair_view(context: RuntimeContext, stage: RepairStage) -> list[IntervalResult]:

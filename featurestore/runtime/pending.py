@@ -9,16 +9,15 @@ from typing import Any
 from featurestore.engines.spark.pins import pin_source
 from featurestore.errors import DefinitionError, InputNotReady
 from featurestore.intervals import Coverage, Interval, show_duration, show_instant
-from featurestore.ir.columns import table_location
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import StoredViewNode, ViewNode
-from featurestore.plan.late_data import Reach, affected, oldest_read
+from featurestore.plan.late_data import Reach, affected, horizon_of, oldest_read
 from featurestore.plan.pending import PendingChange, pinned_parts, show_pending, unresolved
 from featurestore.plan.readiness import raw_sources
 from featurestore.runtime.changes import InputChange, changed_inputs
+from featurestore.runtime.compute import pinned_parents
 from featurestore.runtime.context import RuntimeContext
 from featurestore.stores.base import RunState
-from featurestore.stores.delta_log import DeltaLog
 
 __all__ = ["LateChange", "late_changes", "late_warnings"]
 
@@ -109,18 +108,13 @@ def _present(context: RuntimeContext, view: ViewNode) -> Mapping[str, Any]:
             sources[source.name] = dict(pin_source(None, source, resolve=context.settings.absolute).state)
         except (InputNotReady, DefinitionError):
             continue
-    views = {}
-    for name in context.manifest.parents(view):
-        parent = context.manifest.stored_view(name)
-        latest = DeltaLog(f"{context.settings.offline_root}/{table_location(parent)}").latest_version()
-        views[name] = {"version": parent.version, "delta_version": latest}
-    return {"sources": sources, "views": views}
+    return {"sources": sources, "views": pinned_parents(context, view)}
 
 
 def _told(view: ViewNode, change: InputChange, part: Coverage, coverage: Coverage) -> LateChange | None:
     """Say what a change may affect; None where statistics say that no covered step reads it."""
     end = coverage.stretches[-1].end
-    horizon = end - view.late_data
+    horizon = horizon_of(view, coverage)
     times, reason = change.files.times, change.files.unknown
     if change.reach is Reach.EVERYTHING:
         times = None

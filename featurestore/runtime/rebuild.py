@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from featurestore.ir.columns import table_location
 from featurestore.runtime.context import RuntimeContext
 from featurestore.stores.base import LedgerRebuild
 from featurestore.stores.delta_log import DeltaLog
@@ -16,7 +15,7 @@ def rebuild_ledger(context: RuntimeContext) -> dict[str, LedgerRebuild]:
         view.name: context.ledger.rebuild(
             view.name,
             view.version,
-            DeltaLog(f"{context.settings.offline_root}/{table_location(view)}").commits(),
+            DeltaLog(context.table_path(view)).commits(),
             now=context.clock(),
         )
         for view in context.manifest.stored_views()

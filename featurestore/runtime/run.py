@@ -95,20 +95,7 @@ def run_interval(
     if not repair and context.ledger.coverage(view.name, view.version).covers(interval):
         logger.info("%s %s: another run did it meanwhile", view.name, interval)
         return IntervalResult(interval=interval, outcome=ExitCode.NOTHING_TO_DO, steps=0)
-    unfinished = _unfinished(context, view, interval)
-    claim = context.ledger.claim(
-        view.name,
-        view.version,
-        interval,
-        inputs=inputs,
-        created=interval.end + view.data_delay,
-        owner=context.owner,
-        now=context.clock(),
-        lease=LEASE,
-        repair=repair,
-    )
-    for run_id in unfinished:
-        context.offline.drop_staging(run_id, view)
+    claim = _claim(context, view, interval, inputs, repair=repair)
     clock = _PhaseClock()
     with (
         in_group(context.spark, claim.run_id, f"{view.name} {interval}") as costs,
@@ -145,6 +132,27 @@ def run_interval(
         warnings=warnings,
         counts={name: count for name, count in commit.counts.items() if name != "rows_appended"},
     )
+
+
+def _claim(
+    context: RuntimeContext, view: StoredViewNode, interval: Interval, inputs: Mapping[str, Any], *, repair: bool
+) -> Claim:
+    """Claim the interval, and clear away what runs left in it that did not end."""
+    unfinished = _unfinished(context, view, interval)
+    claim = context.ledger.claim(
+        view.name,
+        view.version,
+        interval,
+        inputs=inputs,
+        created=interval.end + view.data_delay,
+        owner=context.owner,
+        now=context.clock(),
+        lease=LEASE,
+        repair=repair,
+    )
+    for run_id in unfinished:
+        context.offline.drop_staging(run_id, view)
+    return claim
 
 
 def _rows_after(

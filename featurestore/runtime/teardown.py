@@ -21,7 +21,7 @@ from featurestore.codec.keys import (
     pointer_key,
     rate_key,
 )
-from featurestore.ir.columns import key_fields, table_location
+from featurestore.ir.columns import key_fields
 from featurestore.ir.nodes import OnDemandViewNode, OnlineViewNode, PredictionViewNode, StoredViewNode, ViewNode
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.landing import drop_landed
@@ -100,8 +100,7 @@ def _tables(context: RuntimeContext, view: OnlineViewNode) -> list[StoredViewNod
 
 def has_table(context: RuntimeContext, view: StoredViewNode) -> bool:
     """Say whether a view version has a table, without Spark."""
-    path = f"{context.settings.offline_root.rstrip('/')}/{table_location(view)}"
-    return DeltaLog(path).latest_version() is not None
+    return DeltaLog(context.table_path(view)).latest_version() is not None
 
 
 def _delete_keys_of(context: RuntimeContext, codec: KeyCodec, table: StoredViewNode) -> int:

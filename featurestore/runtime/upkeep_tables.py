@@ -9,7 +9,6 @@ from datetime import datetime
 from featurestore.codec.keys import marker_key
 from featurestore.codec.pointer import Marker
 from featurestore.intervals import show_instant
-from featurestore.ir.columns import table_location
 from featurestore.ir.nodes import OnDemandViewNode, PredictionViewNode, StoredViewNode
 from featurestore.ir.served import served_location
 from featurestore.plan.upkeep import Hold
@@ -51,7 +50,7 @@ def upkeep_tables(context: RuntimeContext) -> Mapping[str, Sequence[UpkeepTable]
         found = [
             UpkeepTable(
                 name=version,
-                path=f"{root}/{table_location(node)}",
+                path=context.table_path(node),
                 node=node,
                 properties=table_properties(node),
                 clustered_by=CLUSTERED_BY,

@@ -16,7 +16,7 @@ from featurestore.engines.spark.events import QueriedEvents
 from featurestore.engines.spark.inputs import Input, parent_input
 from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.pins import pin_source
-from featurestore.engines.spark.rows import conformed, has_null_key, only_keys, unique
+from featurestore.engines.spark.rows import conformed, only_keys, unique, with_keys
 from featurestore.engines.spark.sources import read_source
 from featurestore.engines.spark.step_ends import created_of, end_among
 from featurestore.engines.spark.stored_tiles import StandingTiles, StoredTiles
@@ -151,7 +151,7 @@ class SparkEngine:
         frame = _stamped(read, events, request, steps)
         wanted = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP, CREATED_TIMESTAMP]
         wanted += [feature.name for feature in view.features]
-        rows = _with_keys(view, frame.select(*map(quote, wanted)), counts)
+        rows = with_keys(view, frame.select(*map(quote, wanted)), counts)
         return unique(view, conformed(view, rows)), request.interval
 
     def _aggregated(
@@ -166,7 +166,7 @@ class SparkEngine:
         placed = Steps.of(steps, items, first=request.first, sizes=(hop_micros(view),))
         lookback = view.longest_window
         oldest = None if lookback is None else steps[0].start - lookback
-        frame = _with_keys(view, only_keys(view, events.within(oldest, request.interval.end), request.keys), counts)
+        frame = with_keys(view, only_keys(view, events.within(oldest, request.interval.end), request.keys), counts)
         names = Inputs.of(items, frame.schema, None)
         read = read_events(
             frame,
@@ -206,7 +206,7 @@ class SparkEngine:
             rows = conformed(view, _stamped(timed, event_source, request, (part,) if is_stepwise else steps))
             at = F.col(EVENT_TIMESTAMP)
             stamped.append(rows.where((at >= F.lit(part.start)) & (at < F.lit(part.end))) if has_time else rows)
-        rows = _with_keys(view, reduce(DataFrame.unionByName, stamped), counts, total="rows_computed")
+        rows = with_keys(view, reduce(DataFrame.unionByName, stamped), counts, total="rows_computed")
         return unique(view, rows), request.interval if has_time else _after(request.interval)
 
     def _run(self, view: ViewNode, code: _UserCode, inputs: list[Input], step: Interval) -> DataFrame:
@@ -250,13 +250,6 @@ def _steps(view: ViewNode, interval: Interval) -> tuple[Interval, ...]:
 def _after(interval: Interval) -> Interval:
     """Give the range of step ends: after the interval's start, its end included."""
     return Interval(interval.start + _MICROSECOND, interval.end + _MICROSECOND)
-
-
-def _with_keys(view: ViewNode, frame: DataFrame, counts: PassCounts, total: str = "rows_read") -> DataFrame:
-    """Drop rows with a null key, counting them and all rows."""
-    is_null = has_null_key(view)
-    counted = counts.observe(frame, **{total: F.count(F.lit(1)), "null_keys_dropped": F.count_if(is_null)})
-    return counted.where(~is_null)
 
 
 def _has_time(frame: DataFrame, events: Input | None) -> bool:

@@ -9,6 +9,7 @@ from operator import and_, or_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.schema import checked_cast, is_castable, order_key, spark_type
 from featurestore.errors import Problem, SchemaMismatch
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
@@ -16,7 +17,7 @@ from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import FieldNode, StoredViewNode, ViewNode
 from featurestore.spec.dtypes import Timestamp, show_dtype
 
-__all__ = ["conformed", "has_null_key", "keys_of", "only_keys", "selected", "unique"]
+__all__ = ["conformed", "has_null_key", "keys_of", "only_keys", "selected", "unique", "with_keys"]
 
 _TIMES = (
     FieldNode(name=EVENT_TIMESTAMP, dtype=Timestamp),
@@ -27,6 +28,13 @@ _TIMES = (
 def has_null_key(view: ViewNode) -> Column:
     """Say whether a part of the row's key is null."""
     return reduce(or_, (F.col(quote(key.name)).isNull() for key in view.join_keys), F.lit(False))
+
+
+def with_keys(view: ViewNode, frame: DataFrame, counts: PassCounts, total: str = "rows_read") -> DataFrame:
+    """Drop rows with a null key, counting them and all rows."""
+    is_null = has_null_key(view)
+    counted = counts.observe(frame, **{total: F.count(F.lit(1)), "null_keys_dropped": F.count_if(is_null)})
+    return counted.where(~is_null)
 
 
 def conformed(view: ViewNode, frame: DataFrame) -> DataFrame:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from featurestore.engines.spark.inputs import Input
 from featurestore.engines.spark.metrics import PassCounts
+from featurestore.engines.spark.rows import with_keys
 from featurestore.engines.spark.schema import struct_of
 from featurestore.engines.spark.tiles import (
     COUNT,
@@ -126,10 +127,8 @@ class StoredTiles:
         assert source.timestamp is not None
         at = F.col(quote(source.timestamp))
         frame = source.frame.where(_within(at, build.ranges))
-        is_null = reduce(or_, (F.col(quote(key)).isNull() for key in self._keys))
-        counted = counts.observe(frame, rows_read=F.count(F.lit(1)), null_keys_dropped=F.count_if(is_null))
         events = read_events(
-            counted.where(~is_null),
+            with_keys(self._view, frame, counts),
             keys=self._keys,
             timestamp=source.timestamp,
             created=source.created,
