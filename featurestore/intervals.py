@@ -11,7 +11,6 @@ __all__ = [
     "Coverage",
     "Interval",
     "from_micros",
-    "parse_duration",
     "parse_instant",
     "show_duration",
     "show_instant",
@@ -22,7 +21,7 @@ __all__ = [
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def utc_now() -> datetime:
@@ -57,14 +56,6 @@ def show_instant(instant: datetime) -> str:
     return to_utc(instant).isoformat().replace("+00:00", "Z")
 
 
-def parse_duration(text: str) -> timedelta:
-    """Read ``30d``, ``1h``, ``90m``, ``2w`` or ``45s``."""
-    number, unit = text.strip()[:-1], text.strip()[-1:]
-    if unit not in _UNITS or not number.isdigit():
-        raise ValueError(f"{text!r} is not a duration; write a whole number and one of w, d, h, m, s, such as 30d")
-    return timedelta(seconds=int(number) * _UNITS[unit])
-
-
 def show_duration(duration: timedelta) -> str:
     """Write a duration in the largest units that are not zero, at most two of them: ``1d 4h``, ``12s``, ``5ms``."""
     seconds = duration.total_seconds()
@@ -74,7 +65,7 @@ def show_duration(duration: timedelta) -> str:
         return f"{seconds * 1000:.3g}ms"
     parts, rest = [], round(seconds)
     for unit, size in _UNITS.items():
-        if unit != "w" and rest >= size:
+        if rest >= size:
             parts.append(f"{rest // size}{unit}")
             rest %= size
     return " ".join(parts[:2]) or "0s"

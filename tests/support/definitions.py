@@ -9,7 +9,7 @@ from typing import Any
 from featurestore import Aggregation, BatchFeatureView, Entity, Field, FileSource
 from featurestore.compile import CompileResult, compile_definitions, load_objects
 from featurestore.ir.manifest import Manifest
-from featurestore.ir.nodes import DeltaSourceNode, FieldNode, FileSourceNode, ViewNode
+from featurestore.ir.nodes import DeltaSourceNode, FieldNode, FileSourceNode
 from featurestore.types import Float64, Int64, String, Timestamp
 
 __all__ = [
@@ -17,9 +17,7 @@ __all__ = [
     "aggregate_definition",
     "clicks_source",
     "compile_objects",
-    "make_aggregate_view",
     "make_manifest",
-    "make_view",
     "no_schema",
     "user_entity",
     "view_definition",
@@ -87,20 +85,6 @@ def make_manifest(*objects: Any, project: str = "test", repo: Path = REPO) -> Ma
     ).manifest
 
 
-def make_view(**overrides: Any) -> ViewNode:
-    """Compile one plain view, as it is before apply stamps it."""
-    return _only_view(view_definition(**overrides))
-
-
-def make_aggregate_view(**overrides: Any) -> ViewNode:
-    """Compile one aggregate view."""
-    return _only_view(aggregate_definition(**overrides))
-
-
 def no_schema(source: FileSourceNode | DeltaSourceNode) -> tuple[FieldNode, ...]:
     """Stand for reading a stored schema where every source declares its own."""
     raise FileNotFoundError(f"nothing is stored for source {source.name!r}")
-
-
-def _only_view(definition: BatchFeatureView) -> ViewNode:
-    return make_manifest(definition).views[definition.name]

@@ -169,8 +169,8 @@ def server_model_node() -> nodes.PredictionViewNode:
     return replace(prediction_node(), name="remote", model=model, fingerprint="remote-fingerprint", storage_id=10)
 
 
-def every_node() -> Manifest:
-    """Make a manifest with every kind of node; the views read one another as their inputs say."""
+def views() -> tuple[nodes.ViewNode, ...]:
+    """Make a view of each transformation; they read one another as their inputs say."""
     total = nodes.AggregationNode(
         name="total",
         function=AggregationFunction.COUNT_DISTINCT,
@@ -182,27 +182,26 @@ def every_node() -> Manifest:
         limit=10,
         dtype=Int64,
     )
-    sums = view_node("sums", nodes.Aggregations(items=(total,)), (nodes.SourceInput(source="clicks"),))
-    reads_sums = nodes.ViewInputNode(view="sums", features=("total",), alias="s", join_key_map=(("user_id", "sender"),))
+    clicks = (nodes.SourceInput(source="clicks"),)
+    sums = nodes.ViewInputNode(view="sums", features=("total",), alias="s", join_key_map=(("user_id", "sender"),))
     sql = nodes.SqlTransformation(text="SELECT user_id, clicked FROM {clicks} JOIN {s}", per="step", lookback=DAY)
     events = nodes.EventQuery(
         transformation=nodes.SqlTransformation(text="SELECT user_id, clicked FROM {clicks}", per="row", lookback=DAY),
         columns=(nodes.FieldNode(name="clicked", dtype=Int64),),
     )
-    views = (
-        sums,
-        view_node(
-            "joined_sums", nodes.Aggregations(items=(total,), events=events), (nodes.SourceInput(source="clicks"),)
-        ),
+    function = nodes.FunctionTransformation(code=CODE, per="step", lookback=DAY)
+    return (
+        view_node("sums", nodes.Aggregations(items=(total,)), clicks),
+        view_node("joined_sums", nodes.Aggregations(items=(total,), events=events), clicks),
         view_node("plain", nodes.Passthrough(), (nodes.SourceInput(source="orders"),)),
-        view_node("joined", sql, (nodes.SourceInput(source="clicks"), reads_sums)),
-        view_node(
-            "flags",
-            nodes.FunctionTransformation(code=CODE, per="step", lookback=DAY),
-            (nodes.SourceInput(source="push"), reads_sums),
-        ),
+        view_node("joined", sql, (*clicks, sums)),
+        view_node("flags", function, (nodes.SourceInput(source="push"), sums)),
     )
-    sources: tuple[nodes.SourceNode, ...] = (
+
+
+def sources() -> tuple[nodes.SourceNode, ...]:
+    """Make a source of each kind."""
+    return (
         FILE,
         DELTA,
         nodes.FileSourceNode(name="late", path="p", format="json", timestamp_field="ts", schema=(), ready=Watermark()),
@@ -219,13 +218,17 @@ def every_node() -> Manifest:
         ),
         nodes.RequestSourceNode(name="request", schema=COLUMNS),
     )
+
+
+def every_node() -> Manifest:
+    """Make a manifest with every kind of node."""
     return Manifest(
         project="demo",
         generation=4,
         code="abc",
         entities={"user": nodes.EntityNode(name="user", keys=(KEY,))},
-        sources={source.name: source for source in sources},
-        views={view.name: view for view in views},
+        sources={source.name: source for source in sources()},
+        views={view.name: view for view in views()},
         on_demand_views={"recency": on_demand_node()},
         prediction_views={"churn": prediction_node(), "uplift": file_model_node(), "remote": server_model_node()},
         services={"ctr_v1": nodes.ServiceNode(name="ctr_v1", features=(REF,), **TEXTS)},

@@ -32,67 +32,76 @@ class KubernetesApi:
         return next(iter(self.pods()), None)
 
 
+class _Server(ThreadingHTTPServer):
+    """Serve one ``KubernetesApi``; watches last until ``ended``."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.api = KubernetesApi(url=f"http://127.0.0.1:{self.server_port}")
+        self.ended = threading.Event()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if "watch" in parse_qs(parts.query):
+            self._watch()
+            return
+        kind = parts.path.rpartition("/")[2].removesuffix("s").capitalize()
+        self._answer({"kind": f"{kind}List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []})
+
+    def do_POST(self) -> None:
+        api = self.server.api
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body.setdefault("metadata", {})["uid"] = f"uid-{len(api.created)}"
+        with api.changed:
+            api.created.append((urlsplit(self.path).path, body))
+            api.changed.notify_all()
+        self._answer(body, code=201)
+
+    def do_DELETE(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._answer({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Stay quiet."""
+
+    def _watch(self) -> None:
+        """Refuse the web socket, as a proxy may; tell of no event over plain HTTP."""
+        if self.headers.get("Upgrade"):
+            self._answer({}, code=503)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        self.server.ended.wait(120)
+        self.close_connection = True
+
+    def _answer(self, body: dict[str, Any], code: int = 200) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
 @contextmanager
 def running_kubernetes_api() -> Iterator[KubernetesApi]:
-    api = KubernetesApi()
-    ended = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            if "watch" in parse_qs(parts.query):
-                self._watch()
-                return
-            kind = parts.path.rpartition("/")[2].removesuffix("s").capitalize()
-            self._answer({"kind": f"{kind}List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []})
-
-        def _watch(self) -> None:
-            """Refuse the web socket, as a proxy may; tell of no event over plain HTTP."""
-            if self.headers.get("Upgrade"):
-                self._answer({}, code=503)
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            self.wfile.flush()
-            ended.wait(120)
-            self.close_connection = True
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body.setdefault("metadata", {})["uid"] = f"uid-{len(api.created)}"
-            with api.changed:
-                api.created.append((urlsplit(self.path).path, body))
-                api.changed.notify_all()
-            self._answer(body, code=201)
-
-        def do_DELETE(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self._answer({"kind": "Status", "apiVersion": "v1", "status": "Success"})
-
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Stay quiet."""
-
-        def _answer(self, body: dict[str, Any], code: int = 200) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    api.url = f"http://127.0.0.1:{server.server_port}"
+    server = _Server()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield api
+        yield server.api
     finally:
-        ended.set()
+        server.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

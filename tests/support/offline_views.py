@@ -11,14 +11,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from featurestore.intervals import Interval, parse_instant
 from featurestore.ir.columns import COMPUTED_AT, CREATED_TIMESTAMP, EVENT_TIMESTAMP, IS_DELETED
-from featurestore.ir.ddl import column_ddl
 from featurestore.ir.nodes import FieldNode, Passthrough, SourceInput, ViewNode
 from featurestore.ir.schedule import parse_schedule
 from featurestore.spec.dtypes import Float64, Int64, String
 from featurestore.stores.base import CommitRecord
 from featurestore.stores.delta_schema import columns_ddl, table_columns
 
-__all__ = ["at", "commit_record", "day", "plain_view", "spark_frame", "table_rows"]
+__all__ = ["at", "commit_record", "day", "plain_view", "table_rows"]
 
 
 def at(text: str) -> datetime:
@@ -71,13 +70,6 @@ def commit_record(interval: Interval, **overrides: Any) -> CommitRecord:
         counts={"rows": 1},
     )
     return replace(record, **overrides)
-
-
-def spark_frame(spark: SparkSession, rows: Iterable[Mapping[str, Any]], fields: Iterable[FieldNode]) -> DataFrame:
-    """Make a frame of exactly these columns; a column that a row lacks is null."""
-    fields = tuple(fields)
-    ddl = ", ".join(column_ddl(field.name, field.dtype) for field in fields)
-    return spark.createDataFrame([tuple(row.get(field.name) for field in fields) for row in rows], ddl)
 
 
 def table_rows(spark: SparkSession, view: ViewNode, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
