@@ -34,7 +34,7 @@ from featurestore.stores.delta_tiles import DeltaTiles
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
-_FUNCTIONS = (("count", None, Int64), ("sum", "amount", Int64), ("mean", "score", Float64))
+_FUNCTIONS = {"count": (None, Int64), "sum": ("amount", Int64), "mean": ("score", Float64)}
 _FIELDS = (("user_id", Int64), ("at", Timestamp), ("amount", Int64), ("score", Float64))
 _opened: dict[str, Any] = {}
 
@@ -65,9 +65,9 @@ def open_source(folder: str, days: int, users: int, events_a_day: int, hot_share
     _opened["root"] = root
 
 
-def roll(day: int, window_days: Sequence[float]) -> dict[str, Any]:
+def roll(day: int, window_days: Sequence[float], functions: Sequence[str]) -> dict[str, Any]:
     """Compute the step that ends with ``day`` from stored tiles, building what is lacking."""
-    view, interval, engine = _view(window_days), _step(day), _engine()
+    view, interval, engine = _view(window_days, functions), _step(day), _engine()
     source, tiles = _opened["source"], DeltaTiles(_opened["spark"], str(_opened["root"]))
 
     def compute(request: ComputeRequest) -> ComputedStep[Any]:
@@ -78,10 +78,10 @@ def roll(day: int, window_days: Sequence[float]) -> dict[str, Any]:
     return _measured(view, interval, engine, compute)
 
 
-def recompute(day: int, window_days: Sequence[float]) -> dict[str, Any]:
+def recompute(day: int, window_days: Sequence[float], functions: Sequence[str]) -> dict[str, Any]:
     """Compute the same step from the events of its windows."""
     engine = _engine()
-    return _measured(_view(window_days), _step(day), engine, engine.compute)
+    return _measured(_view(window_days, functions), _step(day), engine, engine.compute)
 
 
 def _measured(
@@ -117,17 +117,17 @@ def _step(day: int) -> Interval:
     return Interval(_START + (day - 1) * _DAY, _START + day * _DAY)
 
 
-def _view(window_days: Sequence[float]) -> ViewNode:
+def _view(window_days: Sequence[float], functions: Sequence[str]) -> ViewNode:
     items = tuple(
         AggregationNode(
             name=f"{function}_{number}",
             function=AggregationFunction(function),
-            column=column,
+            column=_FUNCTIONS[function][0],
             window=timedelta(days=days),
-            dtype=dtype,
+            dtype=_FUNCTIONS[function][1],
         )
         for number, days in enumerate(window_days)
-        for function, column, dtype in _FUNCTIONS
+        for function in functions
     )
     return ViewNode(
         name="rolled",

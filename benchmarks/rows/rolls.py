@@ -12,10 +12,12 @@ __all__ = ["measure"]
 _WINDOWS = [1 / 24, 1, 7, 30]
 _INPUT = Goal(must=10, aim=30)
 _HOT_SHARE = 0.3
+_EXACT = ["count", "sum"]
+_ALL = [*_EXACT, "mean"]
 
 
 def measure(arena: Arena) -> Iterator[Figure]:
-    """Roll day 31 of four windows; then one window of a day and of a year; then events of which one user has many."""
+    """Roll day 31 of four windows; then windows of ten days and a year; then events of which one user has many."""
     events = arena.size.rolled_events
     if not events:
         return
@@ -29,9 +31,9 @@ def measure(arena: Arena) -> Iterator[Figure]:
         )
 
     open_source("month", 31, events)
-    roller.call("roll", day=30, window_days=_WINDOWS)
-    full = roller.call("recompute", day=31, window_days=_WINDOWS)
-    roll = roller.call("roll", day=31, window_days=_WINDOWS)
+    roller.call("roll", day=30, window_days=_WINDOWS, functions=_ALL)
+    full = roller.call("recompute", day=31, window_days=_WINDOWS, functions=_ALL)
+    roll = roller.call("roll", day=31, window_days=_WINDOWS, functions=_ALL)
     rows = roll["rows_read"] + roll["tiles_read"]
     what = "roll of 1 h, 1 d, 7 d and 30 d, day 31"
     yield at_least(f"{what}: rows read", "recompute", rows, full["rows_read"], "rows", _INPUT)
@@ -39,15 +41,23 @@ def measure(arena: Arena) -> Iterator[Figure]:
     yield at_least(f"{what}: time", "recompute", roll["seconds"], full["seconds"], "s")
 
     open_source("year", 366, max(events // 10, 1))
-    for window in (1, 365):
-        roller.call("roll", day=365, window_days=[window])
-    short, long = (roller.call("roll", day=366, window_days=[window]) for window in (1, 365))
-    yield at_most("roll of 365 d: tiles read", "of 1 d", long["tiles_read"], short["tiles_read"], "tiles")
-    yield at_most("roll of 365 d: time", "of 1 d", long["seconds"], short["seconds"], "s")
+    for name, functions, short in (
+        ("all functions", _ALL, 1),
+        ("counts and sums", _EXACT, 1),
+        ("the same", _EXACT, 10),
+    ):
+        for window in (short, 365):
+            for day in (364, 365):
+                roller.call("roll", day=day, window_days=[window], functions=functions)
+        rolled = [roller.call("roll", day=366, window_days=[w], functions=functions) for w in (short, 365)]
+        what, rival = f"roll of 365 d, {name}", f"of {short} d"
+        yield at_most(f"{what}: tiles read", rival, rolled[1]["tiles_read"], rolled[0]["tiles_read"], "tiles")
+        yield at_most(f"{what}: bytes read", rival, rolled[1]["bytes"], rolled[0]["bytes"], "bytes")
+        yield at_most(f"{what}: time", rival, rolled[1]["seconds"], rolled[0]["seconds"], "s")
 
     times = []
     for name, share in (("uniform", 0.0), ("skewed", _HOT_SHARE)):
         open_source(name, 8, events, share)
-        times.append(roller.call("roll", day=8, window_days=[7])["seconds"])
+        times.append(roller.call("roll", day=8, window_days=[7], functions=_ALL)["seconds"])
     yield at_most("first roll, one user has 30 % of the events: time", "uniform", times[1], times[0], "s")
     roller.call("close")

@@ -19,14 +19,17 @@ __all__ = [
     "SIZE",
     "TILE",
     "TILE_FOLDER",
+    "TOTALS",
     "input_name",
     "tile_location",
 ]
 
-PART, PARTIALS = "__part", "partials"
-"""What a row of a tile table is about: partial aggregates, or the input whose values it counts."""
+PART, PARTIALS, TOTALS = "__part", "partials", "totals"
+"""What a row of a tile table is about: partial aggregates of a tile, or of a whole window; or the input whose values
+it counts.
+"""
 SIZE, TILE = "__size", "__tile"
-"""A tile's length and start, in microseconds (since the epoch)."""
+"""A tile's length and start, in microseconds (since the epoch); a window's length (0: lifetime) and end."""
 PERIOD = "__period"
 """The start of the longer range that the tile's file covers."""
 BUILD = "__build"

@@ -6,20 +6,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from featurestore.plan.tile_ranges import Span, TileRange, cut, joined
+from featurestore.plan.tile_ranges import Span, TileRange, Total, cut, joined
 
-__all__ = ["Build", "Layer", "Stretch", "TileCommit", "choose", "replay", "standing", "to_build", "unchanged"]
+__all__ = [
+    "Build",
+    "Layer",
+    "Pin",
+    "StandingTotal",
+    "Stretch",
+    "TileCommit",
+    "choose",
+    "replay",
+    "replay_totals",
+    "standing",
+    "to_build",
+    "unchanged",
+    "unchanged_totals",
+]
 
 Pin: TypeAlias = Mapping[str, Any]
 """The state of a source, as ``SourcePin.state``."""
 
+_TOTALS_OF_A_WINDOW = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Columns of tiles that a build wrote: all keys that have events in these ranges."""
+    """Columns of tiles and of windows' totals that a build wrote: all keys that have events in them."""
 
     columns: frozenset[str]
     ranges: tuple[TileRange, ...]
+    totals: tuple[Total, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +62,17 @@ class Stretch:
     build: str
     columns: frozenset[str]
     tiles: TileRange
+    pin: Pin
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingTotal:
+    """One total of a layer: rows marked with ``build``, right for the source at ``pin``."""
+
+    build: str
+    columns: frozenset[str]
+    total: Total
     pin: Pin
     version: int
 
@@ -88,6 +116,36 @@ def unchanged(stretch: Stretch, changed: Iterable[Span]) -> tuple[Stretch, ...]:
     touched = [(start // size * size, -(-end // size) * size) for start, end in changed]
     left = cut([stretch.tiles.span], touched)
     return tuple(replace(stretch, tiles=TileRange(size=size, start=start, end=end)) for start, end in left)
+
+
+def replay_totals(commits: Iterable[TileCommit]) -> tuple[StandingTotal, ...]:
+    """Read commits in order of version; give the totals that hold after them, the newest first.
+
+    Of each window and its columns only the last few do: a run goes on from the newest, or from one of its own time.
+    One that newer ones made superfluous stays so, whatever becomes of these.
+    """
+    held: list[StandingTotal] = []
+    for commit in commits:
+        held = [
+            kept if kept.version > commit.seen else replace(kept, pin=commit.pin)
+            for kept in held
+            if kept.version > commit.seen or (commit.changed is not None and unchanged_totals([kept], commit.changed))
+        ]
+        added = [(layer.columns, total) for layer in commit.layers for total in layer.totals]
+        held += [
+            StandingTotal(build=commit.build, columns=columns, total=total, pin=commit.pin, version=commit.version)
+            for columns, total in added
+        ]
+        for columns, total in added:
+            same = [kept for kept in held if (kept.columns, kept.total.window) == (columns, total.window)]
+            held = [kept for kept in held if kept not in same[:-_TOTALS_OF_A_WINDOW]]
+    return tuple(reversed(held))
+
+
+def unchanged_totals(totals: Iterable[StandingTotal], changed: Iterable[Span]) -> tuple[StandingTotal, ...]:
+    """Give the totals that have no instant in common with ``changed``."""
+    spans = tuple(changed)
+    return tuple(kept for kept in totals if cut([kept.total.span], spans) == (kept.total.span,))
 
 
 def standing(stretches: Iterable[Stretch], column: str, size: int) -> tuple[Span, ...]:

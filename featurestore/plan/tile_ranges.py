@@ -13,6 +13,7 @@ __all__ = [
     "LADDER",
     "Span",
     "TileRange",
+    "Total",
     "WindowTiles",
     "begins_with_time",
     "cut",
@@ -33,6 +34,7 @@ _FACTOR = 8
 """From one size to the next where a view's own size divides none of the ladder."""
 _LEVELS = 3
 _YEAR_1 = -62_135_596_800 * 1_000_000
+_BEGINNING = _YEAR_1 // LADDER[-1] * LADDER[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -46,6 +48,18 @@ class TileRange:
     @property
     def span(self) -> Span:
         return self.start, self.end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """All of a window's events at one instant, in microseconds: of ``[end - window, end)``; None: of all before."""
+
+    window: int | None
+    end: int
+
+    @property
+    def span(self) -> Span:
+        return (_BEGINNING if self.window is None else self.end - self.window), self.end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,19 @@ from featurestore.intervals import Interval
 from featurestore.ir.manifest import Manifest
 from featurestore.ir.nodes import Aggregations, DeltaSourceNode, FileSourceNode, SourceInput, ViewNode
 from featurestore.ir.tiles import tile_location
-from featurestore.plan.tile_coverage import Layer, Stretch, TileCommit, replay, to_build, unchanged
+from featurestore.plan.tile_coverage import (
+    Layer,
+    StandingTotal,
+    Stretch,
+    TileCommit,
+    replay,
+    replay_totals,
+    to_build,
+    unchanged,
+    unchanged_totals,
+)
 from featurestore.plan.tile_ranges import Span, joined
+from featurestore.plan.tile_totals import TotalBuild
 from featurestore.runtime.faults import FaultPoint, reach
 
 if TYPE_CHECKING:
@@ -69,21 +80,25 @@ def standing_tiles(
 
     location = tile_location(view, source)
     work, built = engine.stored_tiles(view, source, pin), PassCounts()
-    need = work.need(steps_of_run(view, interval))
+    steps = steps_of_run(view, interval)
     for _ in range(_ATTEMPTS):
         commits = tiles.commits(location)
         version = commits[-1].version if commits else -1
-        stretches, changed = _right(engine, source, pin, replay(commits))
+        stretches, totals, changed = _right(engine, source, pin, commits)
+        need = work.need(steps, totals, partial(tiles.files, location, version))
         first, then = to_build(need.ranges, need.columns, stretches, unit=need.unit)
         builds = first or then
-        if not builds:
+        if not builds and not need.totals:
             table = tiles.read(location, version)
-            return StandingTiles(work=work, table=table, stretches=stretches, built=built)
-        layers = tuple(Layer(columns=build.columns, ranges=build.ranges) for build in builds)
-        commit = TileCommit(build=uuid.uuid4().hex, seen=version, pin=pin.state, changed=changed, layers=layers)
-        rows = work.rows(builds, stretches, partial(tiles.read, location, version), built)
+            return StandingTiles(work=work, table=table, stretches=stretches, bases=need.bases, built=built)
+        ready = [total for total in need.totals if _stands(total, stretches, need.unit)]
+        layers = [Layer(columns=build.columns, ranges=build.ranges) for build in builds]
+        layers += [Layer(columns=build.columns, ranges=(), totals=(build.total,)) for build in ready]
+        commit = TileCommit(build=uuid.uuid4().hex, seen=version, pin=pin.state, changed=changed, layers=tuple(layers))
+        rows = work.rows(builds, ready, stretches, partial(tiles.read, location, version), built)
         tiles.append(rows, location, commit)
-        logger.info("%s %s: tiles of %d range(s) built", view.name, interval, sum(len(b.ranges) for b in builds))
+        count = sum(len(build.ranges) for build in builds)
+        logger.info("%s %s: tiles of %d range(s) and %d total(s) built", view.name, interval, count, len(ready))
         reach(FaultPoint.TILED)
     raise StateError(
         f"{view.name} {interval}: the tiles at {location} are lacking after {_ATTEMPTS} builds; their source changes "
@@ -93,24 +108,28 @@ def standing_tiles(
     )
 
 
+def _stands(total: TotalBuild, stretches: Sequence[Stretch], unit: int) -> bool:
+    """Say whether all tiles that a total is made of are there."""
+    return to_build([*total.added, *total.taken], total.columns, stretches, unit=unit) == ((), ())
+
+
 def _right(
-    engine: SparkEngine,
-    source: FileSourceNode | DeltaSourceNode,
-    pin: SourcePin,
-    stretches: Sequence[Stretch],
-) -> tuple[tuple[Stretch, ...], tuple[Span, ...] | None]:
-    """Give the stretches that are right for the pinned source, and the times that changed since the others' pins."""
+    engine: SparkEngine, source: FileSourceNode | DeltaSourceNode, pin: SourcePin, commits: Sequence[TileCommit]
+) -> tuple[tuple[Stretch, ...], tuple[StandingTotal, ...], tuple[Span, ...] | None]:
+    """Give the stretches and totals that are right for the pinned source, and the times changed since others' pins."""
+    stretches, totals = replay(commits), replay_totals(commits)
     changed: list[Span] = []
     known: list[Mapping[str, object]] = []
-    held = joined(stretch.tiles.span for stretch in stretches)
-    for stretch in stretches:
-        if stretch.pin in known:
+    held = joined([*(stretch.tiles.span for stretch in stretches), *(kept.total.span for kept in totals)])
+    for before in (*(stretch.pin for stretch in stretches), *(kept.pin for kept in totals)):
+        if before in known:
             continue
-        known.append(stretch.pin)
-        before = SourcePin(source=source.name, kind=pin.kind, state=stretch.pin)
-        times = () if stretch.pin == pin.state else engine.changed_times(source, before, pin, held)
+        known.append(before)
+        then = SourcePin(source=source.name, kind=pin.kind, state=before)
+        times = () if before == pin.state else engine.changed_times(source, then, pin, held)
         if times is None:
-            return (), None
+            return (), (), None
         changed += times
     spans = joined(changed)
-    return tuple(part for stretch in stretches for part in unchanged(stretch, spans)), spans
+    right = tuple(part for stretch in stretches for part in unchanged(stretch, spans))
+    return right, unchanged_totals(totals, spans), spans

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import pyarrow as pa
 from delta.exceptions import MetadataChangedException, ProtocolChangedException
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -11,8 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from featurestore.ir.tiles import BUILD, PART, PERIOD, SIZE, TILE
+from featurestore.ir.tiles import BUILD, PART, PARTIALS, PERIOD, SIZE, TILE, TOTALS
 from featurestore.plan.tile_coverage import TileCommit
+from featurestore.plan.tile_totals import TileFile
 from featurestore.stores.delta_creation import create_table
 from featurestore.stores.delta_schema import tile_properties
 from featurestore.stores.hadoop_files import delete_folder
@@ -48,6 +50,18 @@ class DeltaTiles:
             return []
         found = (tile_commit_from_json(entry.get("userMetadata"), version=entry["version"]) for entry in history)
         return [commit for commit in found if commit is not None][::-1]
+
+    def files(self, location: str, version: int) -> list[TileFile]:
+        """Give the files of partial aggregates as of a version, from the log; none before 0. Starts no Spark job."""
+        if version < 0:
+            return []
+        files = pa.table(DeltaTable(self.path(location), version=version).get_add_actions(flatten=True))
+        names = [f"partition.{PART}", f"partition.{SIZE}", f"min.{TILE}", f"max.{TILE}", "num_records"]
+        return [
+            TileFile(size=size, is_total=part == TOTALS, first=first, last=last, rows=rows)
+            for part, size, first, last, rows in zip(*(files[name].to_pylist() for name in names), strict=True)
+            if part in (PARTIALS, TOTALS) and rows
+        ]
 
     def read(self, location: str, version: int) -> DataFrame:
         """Read the table as of a version, builds that do not count included."""

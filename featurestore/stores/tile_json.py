@@ -6,7 +6,7 @@ import json
 
 from featurestore.errors import StateError
 from featurestore.plan.tile_coverage import Layer, TileCommit
-from featurestore.plan.tile_ranges import TileRange
+from featurestore.plan.tile_ranges import TileRange, Total
 
 __all__ = ["TILE_COMMIT_FORMAT", "tile_commit_from_json", "tile_commit_to_json"]
 
@@ -19,6 +19,7 @@ def tile_commit_to_json(commit: TileCommit) -> str:
         {
             "columns": sorted(layer.columns),
             "ranges": [[tiles.size, tiles.start, tiles.end] for tiles in sorted(layer.ranges)],
+            "totals": [[total.window, total.end] for total in layer.totals],
         }
         for layer in commit.layers
     ]
@@ -56,6 +57,7 @@ def tile_commit_from_json(text: str | None, *, version: int) -> TileCommit | Non
             Layer(
                 columns=frozenset(layer["columns"]),
                 ranges=tuple(TileRange(size=size, start=start, end=end) for size, start, end in layer["ranges"]),
+                totals=tuple(Total(window=window, end=end) for window, end in layer.get("totals", ())),
             )
             for layer in document["layers"]
         ),

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from featurestore.engines.base import ComputedStep, ComputeRequest
 from featurestore.engines.reference.events import events_by_key
-from featurestore.engines.reference.feature_rows import FeatureRow, aggregate_rows
-from featurestore.engines.spark.engine import SparkEngine
+from featurestore.engines.reference.feature_rows import aggregate_rows
 from featurestore.intervals import Interval
 from featurestore.ir.columns import IS_DELETED
-from featurestore.ir.nodes import Aggregations, FieldNode, FileSourceNode, ViewNode
+from featurestore.ir.nodes import Aggregations, FieldNode, ViewNode
 from featurestore.ir.tiles import BUILD
-from featurestore.runtime.tiles import standing_tiles
 from featurestore.spec.dtypes import Array, Float64, Int64
-from featurestore.stores.delta_tiles import DeltaTiles
-from tests.support.agreement import disagreements, feature_rows_of
-from tests.support.engine_runs import aggregation, engine_of, fields, file_source, instant, view_of, write_events
+from tests.support.agreement import differences, feature_rows_of
+from tests.support.engine_runs import aggregation, fields, file_source, instant, view_of, write_events
 from tests.support.histories import COLUMNS, PREDICATES, SCENES, Scene, generate_histories
 from tests.support.rows import make_table
+from tests.support.tiled import Tiled, evaluate
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -47,35 +43,6 @@ def every_third(scene: Scene, number: int) -> Scene:
 AGGREGATED = {
     name: every_third(scene, number) for number, (name, scene) in enumerate(SCENES.items()) if scene.view.is_aggregate
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tiled:
-    """An engine over the events of a folder, and its tile tables there."""
-
-    engine: SparkEngine
-    tiles: DeltaTiles
-    source: FileSourceNode
-
-    @classmethod
-    def at(cls, spark: SparkSession, folder: Path, source: FileSourceNode) -> Tiled:
-        return cls(engine=engine_of(spark, folder, source), tiles=DeltaTiles(spark, str(folder)), source=source)
-
-    def run(self, view: ViewNode, interval: Interval, *, first: bool) -> ComputedStep[DataFrame]:
-        pin = self.engine.pin(self.source)
-        stored = standing_tiles(view, self.source, interval, pin, engine=self.engine, tiles=self.tiles)
-        pins = {self.source.name: pin}
-        request = ComputeRequest(view=view, interval=interval, first=first, created=interval.end, pins=pins)
-        return self.engine.compute(request, stored=stored)
-
-
-@pytest.fixture
-def interpreted(spark: SparkSession) -> Iterator[None]:
-    """Run plans as they are: compiling these many columns takes longer than these few rows do."""
-    name = "spark.sql.codegen.wholeStage"
-    spark.conf.set(name, "false")
-    yield
-    spark.conf.unset(name)
 
 
 @pytest.mark.usefixtures("interpreted")
@@ -98,16 +65,6 @@ def test_runs_in_any_order_give_the_oracles_rows(spark: SparkSession, tmp_path: 
             assert differences(scene.view, expected, found) == []
 
 
-def differences(view: ViewNode, expected: Sequence[FeatureRow], found: Sequence[FeatureRow]) -> list[Any]:
-    """Name the rows that only one side has, then the values that differ."""
-    wanted, given = ({(row.key, row.event_timestamp): row.values for row in rows} for rows in (expected, found))
-    assert len(given) == len(found), "one row for each key and instant"
-    spine = sorted(wanted.keys() & given.keys(), key=repr)
-    alone = sorted(wanted.keys() ^ given.keys(), key=repr)
-    values = disagreements(view, spine, [wanted[at] for at in spine], [given[at] for at in spine])
-    return [*alone, *values][:3]
-
-
 WEEK = [
     (key, instant(f"{day:02} {hour:02}:00"), 1, 0.1 * hour, None)
     for key in (1, 2)
@@ -124,11 +81,6 @@ def daily(*items: Any) -> ViewNode:
     return view_of({item.name: item.dtype for item in items}, Aggregations(items=items))
 
 
-def metrics(step: ComputedStep[DataFrame], folder: Path) -> Mapping[str, int]:
-    step.rows.write.mode("overwrite").parquet(str(folder / "out"))
-    return step.metrics()
-
-
 def day(number: int) -> Interval:
     return Interval(instant(f"{number:02}"), instant(f"{number + 1:02}"))
 
@@ -137,20 +89,20 @@ def test_a_roll_reads_new_events_and_few_tiles(spark: SparkSession, tmp_path: Pa
     write_events(tmp_path, WEEK)
     tiled = Tiled.at(spark, tmp_path, file_source())
     view = daily(HOURLY, DAILY, WEEKLY)
-    assert metrics(tiled.run(view, day(7), first=True), tmp_path)["rows_read"] == 28
-    rolled = metrics(tiled.run(view, day(8), first=False), tmp_path)
+    assert evaluate(tiled.run(view, day(7), first=True), tmp_path)["rows_read"] == 28
+    rolled = evaluate(tiled.run(view, day(8), first=False), tmp_path)
     # Of each key: the last hour of both days, eight days.
     assert rolled == {"rows_read": 4, "null_keys_dropped": 0, "tiles_read": 2 * (2 + 8)}
-    again = metrics(tiled.run(view, day(8), first=False), tmp_path)
+    again = evaluate(tiled.run(view, day(8), first=False), tmp_path)
     assert again == {"rows_read": 0, "null_keys_dropped": 0, "tiles_read": 2 * (2 + 8)}
 
 
 def test_another_window_reads_no_event_and_another_column_each_once(spark: SparkSession, tmp_path: Path) -> None:
     write_events(tmp_path, WEEK)
     tiled = Tiled.at(spark, tmp_path, file_source())
-    metrics(tiled.run(daily(DAILY, WEEKLY), day(8), first=True), tmp_path)
+    evaluate(tiled.run(daily(DAILY, WEEKLY), day(8), first=True), tmp_path)
     longer = daily(replace(DAILY, name="three", window=timedelta(days=3)), replace(WEEKLY, window=timedelta(days=5)))
-    assert metrics(tiled.run(longer, day(8), first=True), tmp_path)["rows_read"] == 0
+    assert evaluate(tiled.run(longer, day(8), first=True), tmp_path)["rows_read"] == 0
     wider = daily(
         DAILY, WEEKLY, aggregation("top", "max", "x", 2, Float64), aggregation("kinds", "count_distinct", "n", 2, Int64)
     )
@@ -180,13 +132,13 @@ def test_two_that_build_the_same_tiles_count_nothing_twice(spark: SparkSession, 
 def test_a_build_that_the_log_does_not_have_was_never_there(spark: SparkSession, tmp_path: Path) -> None:
     write_events(tmp_path, WEEK)
     tiled = Tiled.at(spark, tmp_path, file_source())
-    metrics(tiled.run(daily(DAILY), day(8), first=True), tmp_path)
+    evaluate(tiled.run(daily(DAILY), day(8), first=True), tmp_path)
     (table,) = tmp_path.glob("_tiles/events/*")
     lost = spark.read.format("delta").load(str(table)).withColumn(BUILD, F.lit("lost"))
     lost.write.format("delta").mode("append").save(str(table))
-    metrics(tiled.run(daily(DAILY), day(6), first=True), tmp_path)
+    evaluate(tiled.run(daily(DAILY), day(6), first=True), tmp_path)
     assert spark.read.format("delta").load(str(table)).where(F.col(BUILD) == "lost").count() == 4
-    assert metrics(tiled.run(daily(DAILY), day(8), first=True), tmp_path)["tiles_read"] == 4
+    assert evaluate(tiled.run(daily(DAILY), day(8), first=True), tmp_path)["tiles_read"] == 4
 
 
 def test_of_a_changed_source_only_tiles_of_changed_times_are_built_anew(spark: SparkSession, tmp_path: Path) -> None:
@@ -197,10 +149,10 @@ def test_of_a_changed_source_only_tiles_of_changed_times_are_built_anew(spark: S
     write_events(tmp_path / "late", [(1, instant("03 12:00"), 10, None, None)])
     write_events(tmp_path / "new", [row for row in WEEK if row not in before])
     tiled, view = Tiled.at(spark, tmp_path, file_source(path="data")), daily(DAILY, SUM)
-    assert metrics(tiled.run(view, day(7), first=True), tmp_path)["rows_read"] == len(before)
+    assert evaluate(tiled.run(view, day(7), first=True), tmp_path)["rows_read"] == len(before)
 
     (tmp_path / "new" / "events.parquet").rename(tmp_path / "data" / "new.parquet")
-    assert metrics(tiled.run(view, day(8), first=False), tmp_path)["rows_read"] == 4
+    assert evaluate(tiled.run(view, day(8), first=False), tmp_path)["rows_read"] == 4
 
     (tmp_path / "late" / "events.parquet").rename(tmp_path / "data" / "late.parquet")
     step = tiled.run(view, day(8), first=True)

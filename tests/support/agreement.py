@@ -17,7 +17,7 @@ from featurestore.ir.nodes import Aggregations, ViewNode
 from featurestore.spec.aggregation import AggregationFunction as Function
 from featurestore.spec.dtypes import Map
 
-__all__ = ["answers_of", "disagreements", "feature_rows_of"]
+__all__ = ["answers_of", "differences", "disagreements", "feature_rows_of"]
 
 _FOLDED = (Function.SUM, Function.MEAN, Function.VAR_POP, Function.VAR_SAMP, Function.STDDEV_POP, Function.STDDEV_SAMP)
 
@@ -83,3 +83,13 @@ def _agree(expected: Any, found: Any, *, is_folded: bool) -> bool:
     if is_folded and isinstance(expected, float) and isinstance(found, float) and math.isfinite(expected):
         return math.isclose(expected, found, rel_tol=1e-12, abs_tol=1e-9)
     return same(expected, found)
+
+
+def differences(view: ViewNode, expected: Sequence[FeatureRow], found: Sequence[FeatureRow]) -> list[Any]:
+    """Name the rows that only one side has, then the values that differ."""
+    wanted, given = ({(row.key, row.event_timestamp): row.values for row in rows} for rows in (expected, found))
+    assert len(given) == len(found), "one row for each key and instant"
+    spine = sorted(wanted.keys() & given.keys(), key=repr)
+    alone = sorted(wanted.keys() ^ given.keys(), key=repr)
+    values = disagreements(view, spine, [wanted[at] for at in spine], [given[at] for at in spine])
+    return [*alone, *values][:3]

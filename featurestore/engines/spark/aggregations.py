@@ -13,7 +13,7 @@ from featurestore.ir.nodes import AggregationNode
 from featurestore.ir.tiles import TILE
 from featurestore.spec.aggregation import AggregationFunction as Function
 
-__all__ = ["AT", "CHILD", "Lowering", "lower", "unless_empty"]
+__all__ = ["AT", "CHILD", "Lowering", "Members", "lower", "unless_empty"]
 
 AT = "__at"
 """Event column: struct of (event time, created time), the order of events before value."""
@@ -22,22 +22,41 @@ CHILD = "__child"
 
 _LOW_BITS = 0xFFFF_FFFF
 _FLOATS = (T.FloatType, T.DoubleType)
+_INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 _SUMMED_DIGITS, _MOST_DIGITS = 10, 38
 """By how much a decimal sum is wider than what it sums, and Spark's greatest width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """Which tiles a window consists of: those ``inside``, less those ``taken`` away from a longer one.
+
+    Nothing is ever taken away for a lowering that is not exact.
+    """
+
+    inside: Column
+    taken: Column | None = None
+
+    def sum(self, name: str) -> Column:
+        """Add up an integer partial; null where no tile has it."""
+        signed = F.when(self.inside, F.col(name))
+        return F.sum(signed if self.taken is None else signed.when(self.taken, -F.col(name)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lowering:
     """``partials`` are aggregates of events by name; ``combine`` aggregates finer tiles to the same columns.
 
-    ``merge`` takes "the tile is in the window" to the window's value. ``is_ordered``: all three fold floats, so they
-    need their rows in order of time. Each partial is computed by itself, so rows that have only some of them add up.
+    ``merge`` takes a window's tiles to its value. ``is_ordered``: all three fold floats, so they need their rows in
+    order of time. ``is_exact``: the partials are integers that add up, and can be taken away again. Each partial is
+    computed by itself, so rows that have only some of them add up.
     """
 
     partials: Mapping[str, Column]
     combine: Mapping[str, Column]
-    merge: Callable[[Column], Column]
+    merge: Callable[[Members], Column]
     is_ordered: bool = False
+    is_exact: bool = False
 
 
 def lower(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
@@ -52,7 +71,7 @@ def lower(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
         case Function.SUM:
             return _summed(item, value, kind)
         case Function.MEAN:
-            return _mean(item, value, kind)
+            return _mean(value, kind)
         case Function.VAR_POP | Function.VAR_SAMP | Function.STDDEV_POP | Function.STDDEV_SAMP:
             return _spread(item.function, value)
         case Function.MIN:
@@ -76,69 +95,77 @@ def _counted(value: str) -> Lowering:
     return Lowering(
         partials={name: F.count(value)},
         combine={name: F.sum(name)},
-        merge=lambda inside: F.coalesce(F.sum(F.when(inside, F.col(name))), F.lit(0)),
+        merge=lambda members: F.coalesce(members.sum(name), F.lit(0)),
+        is_exact=True,
     )
 
 
 def _summed(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
-    if isinstance(kind, T.LongType):
-        return _summed_long(item, value)
-    name, wide = f"{value}_sum", _accumulator(kind)
+    if not isinstance(kind, _INTEGERS):
+        return _summed_in_order(value, kind)
+    count, total = _counted(value), _total(value, kind)
+    message = f"feature {item.name!r}: the sum of {item.column!r} is outside int64; declare a float or decimal column"
+
+    def merge(members: Members) -> Column:
+        exact = total.merge(members)
+        is_lost = F.raise_error(F.lit(message)).cast("bigint")
+        fitting = F.when(exact.try_cast("bigint").isNotNull(), exact.try_cast("bigint")).otherwise(is_lost)
+        return F.when(count.merge(members) > 0, fitting)
+
+    return _beside(count, total, merge)
+
+
+def _summed_in_order(value: str, kind: T.DataType) -> Lowering:
+    """Sum floats and decimals, which are never taken away again."""
+    name, is_decimal = f"{value}_sum", isinstance(kind, T.DecimalType)
+    wide: T.DataType = T.DoubleType()
+    if isinstance(kind, T.DecimalType):
+        wide = T.DecimalType(min(kind.precision + _SUMMED_DIGITS, _MOST_DIGITS), kind.scale)
     return Lowering(
-        partials={name: F.sum(F.col(value) if isinstance(kind, T.DecimalType) else F.col(value).cast(wide))},
+        partials={name: F.sum(F.col(value) if is_decimal else F.col(value).cast(wide))},
         combine={name: F.sum(name).cast(wide)},
-        merge=lambda inside: F.sum(F.when(inside, F.col(name))),
-        is_ordered=isinstance(kind, _FLOATS),
+        merge=lambda members: F.sum(F.when(members.inside, F.col(name))),
+        is_ordered=not is_decimal,
     )
 
 
-def _accumulator(kind: T.DataType) -> T.DataType:
-    """Give the type of sums, which is that of sums of sums, too."""
-    if isinstance(kind, T.DecimalType):
-        return T.DecimalType(min(kind.precision + _SUMMED_DIGITS, _MOST_DIGITS), kind.scale)
-    return T.DoubleType() if isinstance(kind, _FLOATS) else T.LongType()
-
-
-def _summed_long(item: AggregationNode, value: str) -> Lowering:
-    """Sum the upper and lower 32 bits apart: neither can overflow, so only a total outside int64 is an error."""
-    exact = _exact_total(value)
-    message = f"feature {item.name!r}: the sum of {item.column!r} is outside int64; declare a float or decimal column"
-
-    def merge(inside: Column) -> Column:
-        total = exact.merge(inside)
-        fits = total.isNull() | total.try_cast("bigint").isNotNull()
-        return F.when(fits, total.try_cast("bigint")).otherwise(F.raise_error(F.lit(message)).cast("bigint"))
-
-    return replace(exact, merge=merge)
-
-
-def _exact_total(value: str) -> Lowering:
+def _total(value: str, kind: T.DataType) -> Lowering:
+    """Sum integers exactly; of 64 bits the upper and lower 32 apart, so that neither can overflow."""
+    if not isinstance(kind, T.LongType):
+        name = f"{value}_sum"
+        return Lowering(
+            partials={name: F.sum(F.col(value).cast("bigint"))},
+            combine={name: F.sum(name)},
+            merge=lambda members: members.sum(name),
+            is_exact=True,
+        )
     high, low = f"{value}_sum_high", f"{value}_sum_low"
     partials = {
         high: F.sum(F.shiftright(F.col(value), 32)),
         low: F.sum(F.col(value).bitwiseAND(F.lit(_LOW_BITS).cast("bigint"))),
     }
 
-    def total(inside: Column) -> Column:
-        upper, lower = (F.sum(F.when(inside, F.col(name))).cast("decimal(20,0)") for name in (high, low))
+    def total(members: Members) -> Column:
+        upper, lower = (members.sum(name).cast("decimal(20,0)") for name in (high, low))
         return upper * F.lit(_LOW_BITS + 1).cast("decimal(10,0)") + lower
 
-    return Lowering(partials=partials, combine={name: F.sum(name) for name in (high, low)}, merge=total)
+    return Lowering(partials=partials, combine={name: F.sum(name) for name in (high, low)}, merge=total, is_exact=True)
 
 
-def _mean(item: AggregationNode, value: str, kind: T.DataType) -> Lowering:
+def _mean(value: str, kind: T.DataType) -> Lowering:
     count = _counted(value)
-    total = _exact_total(value) if isinstance(kind, T.LongType) else _summed(item, value, kind)
+    total = _total(value, kind) if isinstance(kind, _INTEGERS) else _summed_in_order(value, kind)
 
-    def merge(inside: Column) -> Column:
-        rows = count.merge(inside)
-        return F.when(rows > 0, total.merge(inside).cast("double") / rows)
+    def merge(members: Members) -> Column:
+        rows = count.merge(members)
+        return F.when(rows > 0, total.merge(members).cast("double") / rows)
 
-    return Lowering(
-        partials={**total.partials, **count.partials},
-        combine={**total.combine, **count.combine},
-        merge=merge,
-        is_ordered=total.is_ordered,
+    return _beside(count, total, merge)
+
+
+def _beside(count: Lowering, total: Lowering, merge: Callable[[Members], Column]) -> Lowering:
+    return replace(
+        total, partials={**total.partials, **count.partials}, combine={**total.combine, **count.combine}, merge=merge
     )
 
 
@@ -170,7 +197,7 @@ def _spread(function: Function, value: str) -> Lowering:
     return Lowering(
         partials={name: F.when(F.count(value) > 0, F.struct(*(moment.alias(m) for m, moment in moments.items())))},
         combine={name: fold(CHILD, F.lit(True), lambda total: F.when(total["n"] > 0, total))},
-        merge=lambda inside: fold(TILE, inside, finish),
+        merge=lambda members: fold(TILE, members.inside, finish),
         is_ordered=True,
     )
 
@@ -178,8 +205,8 @@ def _spread(function: Function, value: str) -> Lowering:
 def _extreme(
     name: str, value: Column, pick: Callable[[Column], Column], finish: Callable[[Column], Column] | None = None
 ) -> Lowering:
-    def merge(inside: Column) -> Column:
-        best = pick(F.when(inside, F.col(name)))
+    def merge(members: Members) -> Column:
+        best = pick(F.when(members.inside, F.col(name)))
         return finish(best) if finish else best
 
     return Lowering(partials={name: pick(value)}, combine={name: pick(F.col(name))}, merge=merge)
@@ -196,8 +223,8 @@ def _nearest(item: AggregationNode, value: str, *, ascending: bool) -> Lowering:
     def nearest(entries: Column) -> Column:
         return F.slice(F.sort_array(entries, asc=ascending), 1, k)
 
-    def merge(inside: Column) -> Column:
-        best = nearest(F.flatten(F.collect_list(F.when(inside, F.col(name)))))
+    def merge(members: Members) -> Column:
+        best = nearest(F.flatten(F.collect_list(F.when(members.inside, F.col(name)))))
         return unless_empty(F.transform(best, lambda entry: entry["v"]))
 
     return Lowering(

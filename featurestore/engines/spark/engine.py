@@ -22,7 +22,8 @@ from featurestore.engines.spark.step_ends import created_of, end_among
 from featurestore.engines.spark.stored_tiles import StandingTiles, StoredTiles
 from featurestore.engines.spark.tiles import Inputs, hop_micros, read_events, tiles_of_events
 from featurestore.engines.spark.transformations import run_function, run_sql
-from featurestore.engines.spark.windows import Steps, changed_rows
+from featurestore.engines.spark.window_steps import Steps
+from featurestore.engines.spark.windows import changed_rows
 from featurestore.errors import DefinitionError, Problem, StateError
 from featurestore.intervals import Interval
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP

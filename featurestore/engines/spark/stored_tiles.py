@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import reduce
 from operator import and_, or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.engines.spark.aggregations import Members
 from featurestore.engines.spark.inputs import Input
 from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.rows import with_keys
@@ -17,6 +19,7 @@ from featurestore.engines.spark.schema import struct_of
 from featurestore.engines.spark.tiles import (
     COUNT,
     LAST,
+    TOTAL,
     VALUE,
     Inputs,
     Tiles,
@@ -26,30 +29,37 @@ from featurestore.engines.spark.tiles import (
     read_events,
     tiles_of_events,
 )
-from featurestore.engines.spark.windows import Steps, changed_rows
+from featurestore.engines.spark.value_functions import VALUE_FUNCTIONS
+from featurestore.engines.spark.window_steps import Steps
+from featurestore.engines.spark.windows import changed_rows
 from featurestore.intervals import Interval, from_micros
 from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import Aggregations, DeltaSourceNode, FileSourceNode, ViewNode
-from featurestore.ir.tiles import BUILD, EVENTS, PART, PARTIALS, PERIOD, SIZE, TILE
-from featurestore.plan.tile_coverage import Build, Stretch, choose
+from featurestore.ir.tiles import BUILD, EVENTS, PART, PARTIALS, PERIOD, SIZE, TILE, TOTALS
+from featurestore.plan.tile_coverage import Build, StandingTotal, Stretch, choose
 from featurestore.plan.tile_ranges import LADDER, TileRange, begins_with_time, joined, tile_sizes
+from featurestore.plan.tile_totals import TileFile, TotalBuild, plan_totals
 
 __all__ = ["StandingTiles", "StoredTiles", "TileNeed"]
 
 _DAY = LADDER[2]
 _TILES_IN_A_PERIOD = 8
+_IS_TAKEN = "__is_taken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileNeed:
     """What the steps of a run take from a tile table.
 
-    ``unit`` is the size that is kept of all that is read: the greatest that divides the view's grid.
+    ``unit`` is the size that is kept of all that is read: the greatest that divides the view's grid. ``bases`` are the
+    totals that windows start from, ``totals`` those to be built so that they can.
     """
 
     columns: frozenset[str]
     ranges: tuple[TileRange, ...]
     unit: int
+    bases: Mapping[timedelta | None, StandingTotal]
+    totals: tuple[TotalBuild, ...]
 
 
 class StoredTiles:
@@ -69,25 +79,48 @@ class StoredTiles:
         self._sizes = tile_sizes(hop_micros(view))
         self.inputs = Inputs.of(self._items, struct_of(source.schema), source)
 
-    def steps(self, steps: Sequence[Interval], *, first: bool) -> Steps:
+    def steps(
+        self, steps: Sequence[Interval], *, first: bool, bases: Mapping[timedelta | None, StandingTotal]
+    ) -> Steps:
         """Give a run's steps with the tiles that their windows consist of."""
-        return Steps.of(steps, self._items, first=first, sizes=self._sizes)
+        ends = {window: base.total.end for window, base in bases.items()}
+        return Steps.of(steps, self._items, first=first, sizes=self._sizes, bases=ends)
 
-    def need(self, steps: Sequence[Interval]) -> TileNeed:
-        """Say which tiles the steps' windows consist of."""
+    def need(
+        self, steps: Sequence[Interval], standing: Sequence[StandingTotal], files: Callable[[], Sequence[TileFile]]
+    ) -> TileNeed:
+        """Say which tiles and totals the steps' windows consist of; ``files`` of the table are asked for totals."""
         grid = grid_micros(self._view.schedule)
         unit = max(size for size in self._sizes if grid % size == 0)
-        ranges = self.steps(steps, first=False).ranges
-        return TileNeed(columns=self.inputs.columns(), ranges=ranges, unit=unit)
+        bases: Mapping[timedelta | None, StandingTotal] = {}
+        totals: tuple[TotalBuild, ...] = ()
+        if len(steps) == 1 and (windows := self._exact_windows()):
+            bases, totals = plan_totals(windows, steps[0], self._sizes, standing, files())
+        behind = [tiles for total in totals for tiles in (*total.added, *total.taken)]
+        ranges = (*self.steps(steps, first=False, bases=bases).ranges, *behind)
+        return TileNeed(columns=self.inputs.columns(), ranges=ranges, unit=unit, bases=bases, totals=totals)
+
+    def _exact_windows(self) -> Mapping[timedelta | None, frozenset[str]]:
+        """Give the windows of which nothing but counts and integer sums is asked, and the columns these take."""
+        columns: dict[timedelta | None, frozenset[str]] = {}
+        inexact: set[timedelta | None] = set()
+        for item in self._items:
+            lowering = None if item.function in VALUE_FUNCTIONS else self.inputs.lowering(item)
+            if lowering is None or not lowering.is_exact:
+                inexact.add(item.window)
+            else:
+                columns[item.window] = columns.get(item.window, frozenset({EVENTS})) | frozenset(lowering.partials)
+        return {window: names for window, names in columns.items() if window not in inexact}
 
     def rows(
         self,
         builds: Iterable[Build],
+        totals: Iterable[TotalBuild],
         stretches: Sequence[Stretch],
         table: Callable[[], DataFrame],
         counts: PassCounts,
     ) -> DataFrame:
-        """Compute the rows to append for ``builds``; finer tiles are taken from ``stretches`` of the ``table``."""
+        """Compute the rows to append; finer tiles and those of totals are taken from ``stretches`` of the ``table``."""
         parts: list[DataFrame] = []
         for build in builds:
             if build.finer is None:
@@ -98,6 +131,7 @@ class StoredTiles:
                     self.chosen(table(), finer, build.columns, stretches), build.columns, build.ranges
                 )
             parts += _stored(tiles)
+        parts += [self._of_total(build, table(), stretches) for build in totals]
         return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
 
     def chosen(
@@ -118,6 +152,40 @@ class StoredTiles:
             partials.append(table.where(F.lit(False)).select(*self._quoted(), SIZE, TILE))
         union = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), partials)
         return Tiles(partials=union, values=values, keys=self._keys, inputs=self.inputs)
+
+    def from_totals(self, table: DataFrame, bases: Mapping[timedelta | None, StandingTotal]) -> DataFrame:
+        """Read the totals that windows start from: keys, TOTAL, and the partials that the view needs."""
+        windows = list(dict.fromkeys(item.window for item in self._items))
+        wanted = self.inputs.columns()
+        parts = [
+            self._rows_of(base, table, sorted(base.columns & wanted)).withColumn(TOTAL, F.lit(windows.index(window)))
+            for window, base in bases.items()
+        ]
+        return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
+
+    def _rows_of(self, base: StandingTotal, table: DataFrame, columns: Sequence[str]) -> DataFrame:
+        place = {PART: TOTALS, SIZE: base.total.window or 0, PERIOD: base.total.end, BUILD: base.build}
+        is_of = reduce(and_, (F.col(name) == F.lit(value) for name, value in place.items()))
+        return table.where(is_of).select(*self._quoted(), *columns)
+
+    def _of_total(self, build: TotalBuild, table: DataFrame, stretches: Sequence[Stretch]) -> DataFrame:
+        """Add up a window's partials for each key that has events in it."""
+        names = sorted(build.columns)
+
+        def tiles(ranges: Sequence[TileRange], *, is_taken: bool) -> DataFrame:
+            rows = self.chosen(table, ranges, names, stretches).partials
+            return rows.select(*self._quoted(), *names, F.lit(is_taken).alias(_IS_TAKEN))
+
+        parts = [tiles(build.added, is_taken=False), tiles(build.taken, is_taken=True)]
+        if build.base is not None:
+            parts.append(self._rows_of(build.base, table, names).withColumn(_IS_TAKEN, F.lit(False)))
+        members = Members(inside=~F.col(_IS_TAKEN), taken=F.col(_IS_TAKEN))
+        sums = [F.coalesce(members.sum(name), F.lit(0)).alias(name) for name in names]
+        total = reduce(DataFrame.unionByName, parts).groupBy(*self._quoted()).agg(*sums).where(F.col(EVENTS) > 0)
+        end = F.lit(build.total.end).cast("bigint")
+        size = F.lit(build.total.window or 0).cast("bigint")
+        places = [F.lit(TOTALS).alias(PART), size.alias(SIZE), end.alias(PERIOD), end.alias(TILE)]
+        return total.select(*self._quoted(), *places, *names)
 
     def _quoted(self) -> list[Column]:
         return [F.col(quote(key)) for key in self._keys]
@@ -189,13 +257,18 @@ class StandingTiles:
     work: StoredTiles
     table: DataFrame
     stretches: tuple[Stretch, ...]
+    bases: Mapping[timedelta | None, StandingTotal]
     built: PassCounts
 
     def changed_rows(self, steps: Sequence[Interval], *, first: bool, counts: PassCounts) -> DataFrame:
         """Give the rows of the steps (``windows.changed_rows``), for keys with tiles that came in or fell out."""
-        placed = self.work.steps(steps, first=first)
+        placed = self.work.steps(steps, first=first, bases=self.bases)
         columns = self.work.inputs.columns()
         tiles = self.work.chosen(self.table, placed.ranges, columns, self.stretches)
-        observed = replace(tiles, partials=counts.observe(tiles.partials, tiles_read=F.count(F.lit(1))))
+        partials = tiles.partials
+        if self.bases:
+            totals = self.work.from_totals(self.table, self.bases)
+            partials = partials.unionByName(totals, allowMissingColumns=True)
+        observed = replace(tiles, partials=counts.observe(partials, tiles_read=F.count(F.lit(1))))
         news = self.work.chosen(self.table, placed.news, [EVENTS], self.stretches)
         return changed_rows(observed, placed, news=None if first else news.partials)

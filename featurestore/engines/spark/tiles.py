@@ -23,6 +23,7 @@ from featurestore.spec.aggregation import AggregationFunction as Function
 __all__ = [
     "COUNT",
     "LAST",
+    "TOTAL",
     "VALUE",
     "Events",
     "Inputs",
@@ -36,6 +37,9 @@ __all__ = [
 
 VALUE, COUNT, LAST = "__value", "__count", "__last"
 """Columns of value tiles: the value, how often it occurs in the tile, and when it was last seen."""
+
+TOTAL = "__total"
+"""Which of the windows a row is the total of; null for a tile."""
 
 _AT_MICROS = "__micros"
 _MICROSECOND = timedelta(microseconds=1)
@@ -105,7 +109,8 @@ class Events:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
     """``partials``: keys, SIZE, TILE, EVENTS and partial columns. Of one tile there may be several rows, each with
-    values in other columns. ``values``, by what is counted: keys, SIZE, TILE, VALUE, COUNT, LAST.
+    values in other columns; where TOTAL is a column, there are rows of windows' totals, with neither SIZE nor TILE.
+    ``values``, by what is counted: keys, SIZE, TILE, VALUE, COUNT, LAST.
     """
 
     partials: DataFrame

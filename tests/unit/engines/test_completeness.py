@@ -9,7 +9,7 @@ import pytest
 
 from featurestore.compile.aggregates import accepted_types, output_dtype
 from featurestore.engines.reference.aggregations import WindowRow, aggregate
-from featurestore.engines.spark.aggregations import lower
+from featurestore.engines.spark.aggregations import Members, lower
 from featurestore.engines.spark.value_functions import VALUE_FUNCTIONS, cell, lower_values
 from featurestore.intervals import EPOCH
 from featurestore.ir.nodes import AggregationNode
@@ -98,7 +98,7 @@ def test_a_function_has_a_spark_lowering(spark: object, function: AggregationFun
         lower_values(node(function), counted, F.col("count"), F.col("last"))
     else:
         lowering = lower(node(function), "n", T.LongType())
-        lowering.merge(F.lit(True))
+        lowering.merge(Members(inside=F.lit(True)))
         assert lowering.combine.keys() == lowering.partials.keys(), "tiles of each partial combine to coarser ones"
 
 
