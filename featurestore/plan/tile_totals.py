@@ -104,7 +104,7 @@ def plan_totals(
                 chosen[window] = base
                 continue
             if news + own < rows_in(all_tiles, files):
-                build = TotalBuild(columns=base.columns, total=total, base=base, added=beside.added, taken=beside.taken)
+                build = TotalBuild(columns=columns, total=total, base=base, added=beside.added, taken=beside.taken)
         builds.append(build)
     return chosen, tuple(builds)
 

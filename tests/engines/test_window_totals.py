@@ -147,3 +147,17 @@ def test_keys_that_ran_empty_are_in_no_total(spark: SparkSession, tmp_path: Path
     table = spark.read.format("delta").load(str(tmp_path / tile_location(view, tiled.source)))
     ends = table.where("__part = 'totals'").select("k", F.timestamp_micros("__tile").alias("end")).collect()
     assert {(row["k"], row["end"].day) for row in ends if row["end"].day > 11} <= {(2, 13)}
+
+
+def test_a_view_goes_on_from_the_total_of_another_that_asks_for_more(spark: SparkSession, tmp_path: Path) -> None:
+    """What only the other view asks for is built no further."""
+    busy = [(key, instant(f"{n:02} 05:00"), n, None, None) for n in range(1, 9) for key in (1, 2)]
+    write_events(tmp_path, busy)
+    tiled, both = Tiled.at(spark, tmp_path, file_source()), counting(30)
+    counts = view_of({"count": Int64}, Aggregations(items=(aggregation("count", "count", None, 30, Int64),)))
+    evaluate(tiled.run(both, day(4), first=True), tmp_path)
+    for number in (5, 6, 7):
+        step = tiled.run(counts, day(number), first=False)
+        assert sorted((row["k"], row["count"]) for row in step.rows.collect()) == [(1, number), (2, number)]
+    rows = tiled.run(both, day(8), first=False).rows.collect()
+    assert sorted((row["k"], row["count"], row["sum"]) for row in rows) == [(1, 8, 36), (2, 8, 36)]
