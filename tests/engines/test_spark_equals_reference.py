@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
@@ -36,15 +36,6 @@ Spine: TypeAlias = list[tuple[Key, datetime]]
 
 CASES = 30
 _MICROSECOND = timedelta(microseconds=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def interpreted(spark: SparkSession) -> Iterator[None]:
-    """Run plans as they are: compiling these many columns takes longer than these few rows do."""
-    name = "spark.sql.codegen.wholeStage"
-    spark.conf.set(name, "false")
-    yield
-    spark.conf.unset(name)
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)

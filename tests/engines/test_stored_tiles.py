@@ -45,7 +45,6 @@ AGGREGATED = {
 }
 
 
-@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("scene", AGGREGATED.values(), ids=AGGREGATED)
 def test_runs_in_any_order_give_the_oracles_rows(spark: SparkSession, tmp_path: Path, scene: Scene) -> None:
     """Each run from the tiles that the runs before it left; then the source is another, and all are run again."""

@@ -26,7 +26,7 @@ from tests.support.histories import COLUMNS, KEYS, PREDICATES, SCENES, generate_
 from tests.support.rows import make_table
 from tests.support.tiled import Tiled, evaluate
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.usefixtures("interpreted")]
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 DAILY = SCENES["daily"]
 ITEMS = (
