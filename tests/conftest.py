@@ -1,10 +1,13 @@
-"""Fixtures of the whole suite: one Spark session, one Redis server, and a fixed seed for property tests."""
+"""Fixtures of the whole suite: one Spark session, one Redis server, and how property tests draw."""
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,8 +23,19 @@ if TYPE_CHECKING:
 # It logs the end of each connection, also after pytest has closed the streams.
 logging.getLogger("py4j").setLevel(logging.WARNING)
 
-settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ci")
+# pyspark.sql.connect takes a process whose main module has no file, as pytest-xdist's have none, for a run of doctests.
+vars(sys.modules["__main__"]).setdefault("__file__", str(Path(pytest.__file__).with_name("__main__.py")))
+
+# Continuous integration draws the same examples each time, a developer's run others; what fails is printed with the
+# decorator that draws it again.
+_ANY = {
+    "deadline": None,
+    "print_blob": True,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("ci", derandomize=True, **_ANY)
+settings.register_profile("local", **_ANY)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 
 
 @pytest.fixture(autouse=True)
