@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from featurestore import FeatureStore
 from featurestore.errors import ExitCode
@@ -72,9 +73,11 @@ def undisturbed(
 
 
 @pytest.fixture(scope="module")
-def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Project]]:
+def killed(
+    template: Project, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession
+) -> Iterator[Callable[[str], Project]]:
     """For each fault a copy of the project whose second step was killed there."""
-    with killed_copies(template, tmp_path_factory, STEP, FAULTS) as wait:
+    with killed_copies(template, tmp_path_factory, STEP, FAULTS, spark) as wait:
         yield wait
 
 

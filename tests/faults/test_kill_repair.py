@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from featurestore import FeatureStore
 from featurestore.errors import ExitCode
@@ -79,9 +80,11 @@ def undisturbed(
 
 
 @pytest.fixture(scope="module")
-def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Project]]:
+def killed(
+    template: Project, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession
+) -> Iterator[Callable[[str], Project]]:
     """For each fault a copy of the project whose repair was killed there."""
-    with killed_copies(template, tmp_path_factory, RUN, FAULTS) as wait:
+    with killed_copies(template, tmp_path_factory, RUN, FAULTS, spark) as wait:
         yield wait
 
 

@@ -140,7 +140,7 @@ def test_late_rows_cost_their_keys_and_steps_and_older_ones_are_told_until_they_
     assert late_changes(store) == [left]
 
     assert f"ride_stats late: {text}" in source.project.run("status").stdout
-    done = source.project.run("repair", "ride_stats", "--json")
+    done = source.project.run("repair", "ride_stats", "--json", spark=store.runtime.spark)
     assert done.returncode == 0, done.stderr
     repaired = json.loads(done.stdout)["views"]["ride_stats"]
     assert (repaired["outcome"], repaired["rows"]) == ("done", 3)

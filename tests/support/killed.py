@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from pyspark.sql import SparkSession
 
 from tests.support.project import Project
 
@@ -16,12 +17,20 @@ __all__ = ["killed_copies"]
 
 @contextmanager
 def killed_copies(
-    template: Project, folders: pytest.TempPathFactory, command: Sequence[str], faults: Sequence[str]
+    template: Project,
+    folders: pytest.TempPathFactory,
+    command: Sequence[str],
+    faults: Sequence[str],
+    spark: SparkSession,
 ) -> Iterator[Callable[[str], Project]]:
-    """Give for each fault a copy whose command was killed there; two run at a time."""
+    """Give for each fault a copy whose command was killed there; two run at a time.
+
+    The processes that die borrow the Java virtual machine of ``spark``, which does nothing of its own between the
+    calls of the process that it works for: to start one for each took most of the time.
+    """
     copies = {fault: template.copy(folders.mktemp("killed") / "repo") for fault in faults}
     with ThreadPoolExecutor(2) as pool:
-        runs = {fault: pool.submit(copy.run, *command, fault=fault) for fault, copy in copies.items()}
+        runs = {fault: pool.submit(copy.run, *command, fault=fault, spark=spark) for fault, copy in copies.items()}
 
         def wait(fault: str) -> Project:
             done = runs[fault].result()

@@ -22,6 +22,7 @@ from deltalake import write_deltalake
 from featurestore import FeatureStore
 from featurestore.embedded.redis_server import RedisServer
 from featurestore.runtime.results import JobResult
+from tests.support.borrowed_spark import PROGRAM, lend
 from tests.support.rides import DEFINITIONS, MODEL, RIDES, day
 
 if TYPE_CHECKING:
@@ -89,17 +90,26 @@ class Project:
         shutil.copytree(self.root, target)
         return Project(root=target, name=self.name, package=self.package)
 
-    def run(self, *argv: str, fault: str | None = None, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *argv: str, fault: str | None = None, spark: SparkSession | None = None, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
         """Run the real ``featurestore`` command in the project's folder."""
-        with self.start(*argv, fault=fault) as process:
+        with self.start(*argv, fault=fault, spark=spark) as process:
             out, err = process.communicate(timeout=timeout)
         return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
-    def start(self, *argv: str, fault: str | None = None) -> subprocess.Popen[str]:
-        """Start the ``featurestore`` command in a process group of its own."""
+    def start(self, *argv: str, fault: str | None = None, spark: SparkSession | None = None) -> subprocess.Popen[str]:
+        """Start the ``featurestore`` command in a process group of its own.
+
+        It starts a Java virtual machine of its own too, unless it is to borrow that of ``spark``.
+        """
         environment = {**os.environ} | ({"FEATURESTORE_FAULT": fault} if fault else {})
+        program = [str(Path(sys.executable).with_name("featurestore"))]
+        if spark is not None:
+            program = [sys.executable, "-P", str(PROGRAM)]
+            environment |= lend(spark)
         return subprocess.Popen(
-            [str(Path(sys.executable).with_name("featurestore")), *argv],
+            [*program, *argv],
             cwd=self.root,
             env=environment,
             stdout=subprocess.PIPE,
