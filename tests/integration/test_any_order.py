@@ -7,7 +7,6 @@ the steps done so far; the same questions are put to the training-set join.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from hypothesis import given
+from hypothesis import strategies as st
 
 from featurestore import FeatureStore
 from featurestore.engines.reference.events import Key
@@ -22,46 +23,52 @@ from featurestore.errors import ExitCode
 from featurestore.intervals import UTC, Interval, utc_now
 from featurestore.ir.nodes import DeltaSourceNode
 from tests.support.agreement import answers_of, disagreements
+from tests.support.batched import ONE_BATCH
 from tests.support.project import Clock, Project
-from tests.support.random_steps import DAYS, MOVES, Model, Step, draw_definitions, draw_events, draw_work
+from tests.support.random_steps import DAYS, GAMES, MOVES, Model, Scenario, Step, definitions_of, scenarios
 
 pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
 
-GAMES = 60
 MICROSECOND = timedelta(microseconds=1)
 
 
 class World:
     """The project, the store opened on it, and the models of its views."""
 
-    def __init__(
-        self, project: Project, opener: Callable[..., FeatureStore], draw: random.Random, *, landed: float
-    ) -> None:
+    def __init__(self, project: Project, opener: Callable[..., FeatureStore], scenario: Scenario) -> None:
         self.end = datetime.combine(utc_now(), time(), UTC)
         self.covered = Interval(self.end - timedelta(days=DAYS), self.end)
-        self.project, self._opener = project, opener
+        self.project, self.scenario, self._opener = project, scenario, opener
         self.clock = Clock(self.end)
         self.landed: list[dict[str, Any]] = []
-        self.events = draw_events(draw, self.covered.start, GAMES)
-        draw.shuffle(self.events)
-        self.land(landed)
-        project.define(draw_definitions(draw, self.covered.start))
+        self.land(0)
+        project.define(definitions_of(scenario, self.covered.start))
         self.store = opener(project, self.clock)
         self.store.apply()
         source = self.store.manifest.sources["moves"]
         assert isinstance(source, DeltaSourceNode)
         self.models = {name: Model(view=view, source=source) for name, view in self.store.manifest.views.items()}
-        keys = {(row["game"], row["player"]) for row in self.events if row["game"] is not None}
-        self.keys: list[Key] = [*sorted(keys), (GAMES, "unknown")]
+        moves = enumerate(scenario.games)
+        self.keys: list[Key] = [
+            *sorted({(game, move.player) for game, all_ in moves for move in all_}),
+            (GAMES, "none"),
+        ]
 
-    def land(self, share: float) -> None:
-        """Let a share of the events be there that are not yet."""
-        count = round(len(self.events) * share)
-        fresh, self.events[:count] = self.events[:count], []
+    def land(self, number: int) -> None:
+        """Let the events of a landing be there."""
+        fresh = self.scenario.landing(number, self.covered.start)
         self.landed += fresh
-        if fresh:
+        if fresh or number == 0:
             table = pa.Table.from_pylist(fresh, schema=MOVES)
             write_deltalake(self.project.root / "data" / "moves", table, mode="append")
+
+    def steps(self) -> Iterator[Step]:
+        """Give the scenario's work, a restart before every third step."""
+        for number, part in enumerate(self.scenario.work):
+            schedule = self.models[part.view].view.schedule
+            assert schedule is not None
+            steps = list(schedule.steps(self.covered))[part.first : part.last]
+            yield Step(view=part.view, range=Interval(steps[0].start, steps[-1].end), restart=number % 3 == 2)
 
     def do(self, step: Step) -> None:
         if step.restart:
@@ -91,12 +98,14 @@ class World:
                     found = self._looked_up(model)
                     spine = [(key, now) for key in self.keys]
                     expected = answers_of(model.view, model.rows, spine, model.coverage)
-                    assert disagreements(model.view, spine, expected, found)[:3] == [], (model.view.name, "online")
+                    self._agree(model, spine, expected, found, "online")
         self.clock.now = self.end
 
     def check_offline(self, rows: Callable[[Model], Sequence[Any]]) -> None:
         """Join the same instants, and every step end, to every key; ``rows`` says what the table has to say."""
         for model in self.models.values():
+            if not model.done:  # it has no table yet
+                continue
             assert model.view.schedule is not None
             inside = [step.end for step in model.view.schedule.steps(self.covered)]
             spine = [(key, at) for at in sorted({*inside, *self.instants(model)}) for key in self.keys]
@@ -110,7 +119,13 @@ class World:
             columns = [joined[feature.name].to_pylist() for feature in model.view.features]
             found = list(zip(*columns, strict=True))
             expected = answers_of(model.view, rows(model), spine, model.coverage)
-            assert disagreements(model.view, spine, expected, found)[:3] == [], (model.view.name, "offline")
+            self._agree(model, spine, expected, found, "offline")
+
+    def _agree(self, model: Model, spine: list[Any], expected: list[Any], found: list[Any], where: str) -> None:
+        """Name what differs, and the moves of the first key of which something does."""
+        differ = disagreements(model.view, spine, expected, found)[:3]
+        moves = [row for row in self.landed if differ and (row["game"], row["player"]) == differ[0][1]]
+        assert differ == [], (model.view.name, where, self.scenario.views[model.view.name], self.scenario.work, moves)
 
     def _looked_up(self, model: Model) -> list[tuple[Any, ...]]:
         asked = {"game": [key[0] for key in self.keys], "player": [key[1] for key in self.keys]}
@@ -119,25 +134,28 @@ class World:
         return list(zip(*(answer[name] for name in names), strict=True))
 
 
-@pytest.mark.parametrize(("seed", "is_late"), [(1, False), (2, True)], ids=["on time", "late rows and repairs"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["on time", "late rows and repairs"])
+@ONE_BATCH
+@given(drawn=st.data())
 def test_every_answer_is_the_oracles_whatever_was_done_before(
-    seed: int, is_late: bool, project_maker: Callable[..., Project], store_opener: Callable[..., FeatureStore]
+    is_late: bool,
+    project_maker: Callable[..., Project],
+    store_opener: Callable[..., FeatureStore],
+    drawn: st.DataObject,
 ) -> None:
-    draw = random.Random(seed)
-    world = World(project_maker(), store_opener, draw, landed=0.6 if is_late else 1.0)
-    views = {name: model.view for name, model in world.models.items()}
-    work = list(draw_work(draw, views, world.covered))
+    world = World(project_maker(), store_opener, drawn.draw(scenarios(is_late=is_late)))
+    work = list(world.steps())
     for number, step in enumerate(work):
         if number == len(work) // 2:
             world.check_offline(lambda model: model.rows)
-            world.land(0.5)
+            world.land(1)
         world.do(step)
         world.check_online()
-    world.land(1.0)
-    for name in views if is_late else ():
+    world.land(2)
+    for name in world.models if is_late else ():
         world.do(Step(view=name, range=world.covered, repair=True, restart=True))
         world.check_online()
     world.check_offline(lambda model: model.whole(world.landed, world.covered))
-    for name in views:
+    for name in world.models:
         again = world.store.materialize(world.covered.start, world.end, [name])
         assert again.exit_code is ExitCode.NOTHING_TO_DO, again.to_line()

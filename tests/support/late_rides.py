@@ -5,32 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
 from tests.support.project import Project, rides_table
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 __all__ = ["KINDS", "VIEWS", "LateRides", "SourceKind", "definitions"]
 
-SourceKind: TypeAlias = Literal["feed", "no feed", "files"]
+SourceKind: TypeAlias = Literal["feed", "no feed", "files", "table"]
+"""``table`` is one of Spark's catalogue."""
 KINDS: tuple[SourceKind, ...] = ("feed", "no feed", "files")
 
 _SOURCES = {
     "feed": 'DeltaSource(name="rides", path="data/rides", timestamp_field="event_timestamp")',
     "no feed": 'DeltaSource(name="rides", path="data/rides", timestamp_field="event_timestamp")',
     "files": 'FileSource(name="rides", path="data/files", timestamp_field="event_timestamp")',
+    "table": """DeltaSource(
+    name="rides",
+    table="PACKAGE_rides",
+    timestamp_field="event_timestamp",
+    schema=[
+        Field(name="driver_id", dtype=Int64),
+        Field(name="event_timestamp", dtype=Timestamp),
+        Field(name="distance", dtype=Float64),
+        Field(name="rating", dtype=Int64),
+    ],
+)""",
 }
 _HEAD = '''"""Rides that may come late."""
 
 from datetime import datetime, timedelta, timezone
 
 from featurestore import Aggregation, BatchFeatureView, DeltaSource, Entity, Field, FileSource, Model, PredictionView
-from featurestore.types import Float64, Int64, String
+from featurestore.types import Float64, Int64, String, Timestamp
 
 DAY = timedelta(days=1)
-DAILY = {"start": datetime(2026, 3, 1, tzinfo=timezone.utc), "schedule": "@daily", "late_data": LATE_DATA}
+DAILY = {"start": datetime(2026, 3, 1, tzinfo=timezone.utc), "schedule": SCHEDULE, "late_data": LATE_DATA}
 driver = Entity(name="driver", join_keys=["driver_id"], dtypes=[Int64])
 rides = SOURCE
 
@@ -39,7 +54,7 @@ ride_stats = BatchFeatureView(
     entities=[driver],
     source=rides,
     aggregations=[
-        Aggregation(column="distance", function="sum", window=2 * DAY, name="distance_2d"),
+        Aggregation(column="distance", function="sum", window=LONG, name="distance_2d"),
         Aggregation(column="rating", function="last", window=DAY, name="rating_1d"),
         Aggregation(function="count", window=DAY, name="rides_1d"),
     ],
@@ -58,8 +73,19 @@ ride_log = BatchFeatureView(
 """
 
 
-def definitions(kind: SourceKind, *, late_data: str = "30 * DAY", more: str = VIEWS) -> str:
-    return (_HEAD + more).replace("SOURCE", _SOURCES[kind], 1).replace("LATE_DATA", late_data)
+def definitions(
+    kind: SourceKind,
+    *,
+    late_data: str = "30 * DAY",
+    long: str = "2 * DAY",
+    schedule: str = '"@daily"',
+    more: str = VIEWS,
+) -> str:
+    """``long`` is the window of distances; all are Python expressions, ``more`` further definitions."""
+    text = _HEAD + more
+    for name, value in (("SOURCE", _SOURCES[kind]), ("LATE_DATA", late_data), ("LONG", long), ("SCHEDULE", schedule)):
+        text = text.replace(name, value)
+    return text
 
 
 @dataclass
@@ -72,13 +98,22 @@ class LateRides:
 
     @classmethod
     def of(
-        cls, maker: Callable[..., Project], kind: SourceKind, rows: Sequence[Mapping[str, Any]], **o: Any
+        cls,
+        maker: Callable[..., Project],
+        kind: SourceKind,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        spark: SparkSession | None = None,
+        **options: Any,
     ) -> LateRides:
-        """Make a project whose source has ``rows``; options go to ``definitions``."""
-        source = cls(project=maker(definitions=definitions(kind, **o), rides=rows), kind=kind, rows=list(rows))
+        """Make a project whose source has ``rows``; options go to ``definitions``, ``spark`` knows a ``table``."""
+        source = cls(project=maker(definitions=definitions(kind, **options), rides=rows), kind=kind, rows=list(rows))
         if kind == "files":
             source.folder.mkdir()
             pq.write_table(rides_table(rows), source.folder / "000.parquet")
+        elif kind == "table":
+            assert spark is not None
+            spark.sql(f"CREATE TABLE {source.project.package}_rides USING delta LOCATION '{source.table}'")
         elif kind == "feed":
             DeltaTable(source.table).alter.set_table_properties({"delta.enableChangeDataFeed": "true"})
         return source
@@ -110,9 +145,9 @@ class LateRides:
             return
         for row in gone:
             at = row["event_timestamp"].isoformat()
-            rating = "IS NULL" if row["rating"] is None else f"= {row['rating']}"
+            driver, rating = ("IS NULL" if row[name] is None else f"= {row[name]}" for name in ("driver_id", "rating"))
             DeltaTable(self.table).delete(
-                f"driver_id = {row['driver_id']} AND distance = {row['distance']} AND rating {rating} AND "
+                f"driver_id {driver} AND distance = {row['distance']} AND rating {rating} AND "
                 f"event_timestamp = arrow_cast('{at}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
             )
         if instead:

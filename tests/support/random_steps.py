@@ -1,25 +1,30 @@
-"""Random work on a small project: events of many keys, views, and an order in which steps are done, and done again."""
+"""Work on a small project, drawn by Hypothesis: histories of many keys, views, and an order in which steps are done.
+
+Keys don't touch one another, so one example is many cases at once: a project computes all of them in the same jobs.
+Times count from the start of the covered range, so an example can be replayed on any day.
+"""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from featurestore.engines.reference.events import Events, events_by_key
 from featurestore.engines.reference.feature_rows import FeatureRow, Predicates, aggregate_rows
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.nodes import DeltaSourceNode, ViewNode
+from featurestore.ir.schedule import parse_schedule
 
-__all__ = ["DEFINITIONS", "MOVES", "PREDICATES", "Model", "Step", "draw_definitions", "draw_events", "draw_work"]
+__all__ = ["DAYS", "GAMES", "MOVES", "Model", "Move", "Part", "Scenario", "Step", "definitions_of", "scenarios"]
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-DAYS = 3
+HOUR, TICK = timedelta(hours=1), timedelta(microseconds=1)
+DAYS, GAMES = 3, 60
 
 MOVES = pa.schema(
     [
@@ -64,6 +69,60 @@ def stats(name, schedule, short, long, longest, ttl):
 
 
 '''
+_GRIDS: Mapping[str, tuple[Any, int]] = {
+    '"@daily"': ("@daily", 24),
+    "timedelta(hours=12)": (12 * HOUR, 12),
+    '"0 6,18 * * *"': ("0 6,18 * * *", 12),
+    '"0 3 * * *"': ("0 3 * * *", 24),
+}
+_ANY_START = datetime.fromisoformat("2026-01-05T00:00:00+00:00")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """An event of a game; ``landing`` is the number of earlier landings that it missed."""
+
+    at: timedelta
+    player: str
+    n: int | None
+    x: float | None
+    s: str | None
+    is_lost: bool
+    landing: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A range of a view's steps, by their numbers."""
+
+    view: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """``views`` are the arguments of ``stats`` in the definitions; ``work`` is done from the first to the last."""
+
+    views: Mapping[str, str]
+    games: tuple[tuple[Move, ...], ...]
+    work: tuple[Part, ...]
+
+    def landing(self, number: int, start: datetime) -> list[dict[str, Any]]:
+        """Give the source rows that come with one landing."""
+        return [
+            {
+                "game": None if move.is_lost else game,
+                "player": move.player,
+                "ts": start + move.at,
+                "n": move.n,
+                "x": move.x,
+                "s": move.s,
+            }
+            for game, moves in enumerate(self.games)
+            for move in moves
+            if move.landing == number
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,47 +167,59 @@ class Model:
         return events_by_key(self.view, self.source, landed)
 
 
-def draw_definitions(draw: random.Random, start: datetime) -> str:
-    """Two schedules out of four, windows that their steps divide, or that reach over all time, and any ttl."""
-    grids = draw.sample([('"@daily"', 24), ("timedelta(hours=12)", 12), ('"0 6,18 * * *"', 12), ('"0 3 * * *"', 24)], 2)
+def definitions_of(scenario: Scenario, start: datetime) -> str:
     text = DEFINITIONS.replace("START", start.isoformat())
-    for name, (schedule, hours) in zip("ab", grids, strict=True):
-        short, long = (hours * steps for steps in sorted(draw.sample(range(1, 5), 2)))
-        longest = draw.choice(["None", f"timedelta(hours={long * 2})"])
-        ttl = draw.choice(["None", "timedelta(0)", f"timedelta(hours={hours})", "timedelta(days=1)"])
-        windows = f"timedelta(hours={short}), timedelta(hours={long}), {longest}"
-        text += f'view_{name} = stats("{name}", {schedule}, {windows}, {ttl})\n'
-    return text
+    return text + "".join(f'view_{name} = stats("{name}", {said})\n' for name, said in scenario.views.items())
 
 
-def draw_events(draw: random.Random, start: datetime, games: int) -> list[dict[str, Any]]:
-    """Few moves a key, before, in and at the edges of the steps, ties and nulls among them."""
-    nudges = [timedelta(0), timedelta(0), -timedelta(microseconds=1), timedelta(microseconds=1), 5 * HOUR]
-
-    def event(game: int, is_null: bool) -> dict[str, Any]:
-        at = start + draw.randrange(-2 * 24, DAYS * 24, 2) * HOUR + draw.choice(nudges)
-        return {
-            "game": draw.choice([None] + [game] * 12),
-            "player": draw.choice(["a", "a", "a", "", "null"]),
-            "ts": at,
-            "n": None if is_null else draw.choice([None, 0, 1, 2, 2, -7]),
-            "x": None if is_null else draw.choice([None, 0.0, 0.1, 0.1, -3.5, 1e6]),
-            "s": None if is_null else draw.choice([None, "", "a", "b"]),
-        }
-
-    return [event(game, is_null=game % 8 == 0) for game in range(games) for _ in range(draw.randint(1, 6))]
+def scenarios(*, is_late: bool) -> st.SearchStrategy[Scenario]:
+    """Draw two views, their work, and games of few moves, of which some land late if ``is_late``."""
+    # The simplest example has no two moves that differ.
+    return _scenarios(is_late).filter(lambda drawn: len({move.at for game in drawn.games for move in game}) > DAYS)
 
 
-def draw_work(draw: random.Random, views: Mapping[str, ViewNode], covered: Interval) -> Iterator[Step]:
-    """Cut each view's steps into ranges, in any order, some of them asked for twice, restarts in between."""
-    parts: list[Step] = []
-    for name, view in views.items():
-        assert view.schedule is not None
-        steps = list(view.schedule.steps(covered))
-        ends = [steps[0].start, *(step.end for step in steps)]
-        cuts = sorted({0, len(ends) - 1, *draw.sample(range(1, len(ends) - 1), min(2, len(ends) - 2))})
-        parts += [Step(view=name, range=Interval(ends[a], ends[b])) for a, b in pairwise(cuts)]
-    draw.shuffle(parts)
-    parts.insert(draw.randrange(1, len(parts)), draw.choice(parts[:2]))
-    for number, part in enumerate(parts):
-        yield Step(view=part.view, range=part.range, restart=number % 3 == 2)
+@st.composite
+def _scenarios(draw: st.DrawFn, is_late: bool) -> Scenario:
+    grids = draw(st.lists(st.sampled_from(sorted(_GRIDS)), min_size=2, max_size=2, unique=True))
+    views, parts = {}, []
+    for name, grid in zip("ab", grids, strict=True):
+        schedule, hours = _GRIDS[grid]
+        views[name] = f"{grid}, {draw(_windows(hours))}"
+        steps = parse_schedule(schedule).steps(Interval(_ANY_START, _ANY_START + DAYS * 24 * HOUR))
+        parts += draw(_parts(name, len(list(steps))))
+    work = draw(st.permutations(parts))
+    again = draw(st.sampled_from(parts))
+    work.insert(draw(st.integers(1, len(work))), again)
+    games = draw(st.lists(st.lists(_move(is_late), min_size=1, max_size=6), min_size=GAMES, max_size=GAMES))
+    return Scenario(views=views, games=tuple(map(tuple, games)), work=tuple(work))
+
+
+@st.composite
+def _windows(draw: st.DrawFn, hours: int) -> str:
+    """Draw windows that the steps divide, or that reach over all time, and any ttl."""
+    short, long = sorted(draw(st.lists(st.integers(1, 4), min_size=2, max_size=2, unique=True)))
+    longest = draw(st.sampled_from(["None", f"timedelta(hours={long * hours * 2})"]))
+    ttl = draw(st.sampled_from(["None", "timedelta(0)", f"timedelta(hours={hours})", "timedelta(days=1)"]))
+    return f"timedelta(hours={short * hours}), timedelta(hours={long * hours}), {longest}, {ttl}"
+
+
+@st.composite
+def _parts(draw: st.DrawFn, view: str, steps: int) -> list[Part]:
+    """Cut a view's steps into at most three ranges."""
+    cuts = sorted({0, steps, *draw(st.lists(st.integers(1, steps - 1), max_size=2))})
+    return [Part(view=view, first=first, last=last) for first, last in pairwise(cuts)]
+
+
+def _move(is_late: bool) -> st.SearchStrategy[Move]:
+    """Draw an event before, in or at the edge of a step, ties and nulls among them."""
+    nudges = st.sampled_from([0 * TICK, 0 * TICK, -TICK, TICK, 5 * HOUR])
+    return st.builds(
+        Move,
+        at=st.builds(lambda hours, nudge: 2 * hours * HOUR + nudge, st.integers(-24, DAYS * 12 - 1), nudges),
+        player=st.sampled_from(["a", "a", "a", "", "null"]),
+        n=st.sampled_from([None, 0, 1, 2, 2, -7]),
+        x=st.sampled_from([None, 0.0, 0.1, 0.1, -3.5, 1e6]),
+        s=st.sampled_from([None, "", "a", "b"]),
+        is_lost=st.sampled_from([False] * 12 + [True]),
+        landing=st.sampled_from([0, 0, 0, 1, 2] if is_late else [0]),
+    )
