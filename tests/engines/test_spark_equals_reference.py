@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -23,7 +24,7 @@ from featurestore.engines.spark.historical import ROW, point_in_time_join
 from featurestore.engines.spark.statements import HistoricalLookup
 from featurestore.intervals import Coverage, Interval
 from featurestore.ir.columns import EVENT_TIMESTAMP, IS_DELETED
-from featurestore.ir.nodes import FieldNode
+from featurestore.ir.nodes import DeltaSourceNode, FieldNode, FileSourceNode
 from featurestore.spec.dtypes import Int64, Timestamp
 from tests.support.agreement import answers_of, disagreements, feature_rows_of
 from tests.support.engine_runs import engine_of, fields
@@ -38,7 +39,25 @@ CASES = 30
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def from_catalogue(scene: Scene) -> Scene:
+    """Read the events from a table of Spark's catalogue."""
+    file = scene.source
+    source = DeltaSourceNode(
+        name=file.name,
+        table="events_of",
+        timestamp_field=file.timestamp_field,
+        created_timestamp_column=file.created_timestamp_column,
+        schema=file.schema,
+    )
+    return replace(scene, source=source)
+
+
+LANDED = SCENES | {
+    name: from_catalogue(SCENES[name]) for name in ("every 5 minutes, created times", "plain rows, created times")
+}
+
+
+@pytest.mark.parametrize("scene", LANDED.values(), ids=LANDED)
 def test_tables_and_joins_equal_the_oracle(spark: SparkSession, tmp_path: Path, scene: Scene) -> None:
     """Runs of any split in any order, a re-run, then late and withdrawn rows and the repair of every run."""
     history = generate_histories(scene, CASES)
@@ -104,9 +123,9 @@ def _computed(
 ) -> list[tuple[DataFrame, Interval]]:
     """Give each run's rows and the range of event times that are its own."""
     folder.mkdir(exist_ok=True)
-    pq.write_table(make_table(fields(COLUMNS), rows), folder / scene.source.path)
-    engine = engine_of(spark, folder, scene.source)
-    pins = {scene.source.name: engine.pin(scene.source)}
+    source = _landed(spark, folder, scene.source, make_table(fields(COLUMNS), rows))
+    engine = engine_of(spark, folder, source)
+    pins = {source.name: engine.pin(source)}
     steps = [
         engine.compute(
             ComputeRequest(
@@ -121,6 +140,18 @@ def _computed(
         for run in scene.runs
     ]
     return [(step.rows, step.event_range) for step in steps]
+
+
+def _landed(
+    spark: SparkSession, folder: Path, source: FileSourceNode | DeltaSourceNode, events: pa.Table
+) -> FileSourceNode | DeltaSourceNode:
+    if isinstance(source, FileSourceNode):
+        pq.write_table(events, folder / source.path)
+        return source
+    name = f"{source.table}_{folder.parent.name}_{folder.name}"
+    write_deltalake(folder / "events", events, mode="overwrite")
+    spark.sql(f"CREATE TABLE IF NOT EXISTS `{name}` USING delta LOCATION '{folder / 'events'}'")
+    return replace(source, table=name)
 
 
 def _runs(spark: SparkSession, folder: Path, scene: Scene, rows: Sequence[SourceRow]) -> pa.Table:

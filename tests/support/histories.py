@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from featurestore.compile.aggregates import output_dtype
 from featurestore.engines.reference.feature_rows import Predicates
 from featurestore.intervals import Interval
-from featurestore.ir.nodes import AggregationNode, Aggregations, FieldNode, FileSourceNode, Passthrough, ViewNode
+from featurestore.ir.nodes import (
+    AggregationNode,
+    Aggregations,
+    DeltaSourceNode,
+    FieldNode,
+    FileSourceNode,
+    Passthrough,
+    ViewNode,
+)
 from featurestore.ir.schedule import ScheduleNode, parse_schedule
 from featurestore.spec.aggregation import AggregationFunction
 from featurestore.spec.dtypes import (
@@ -67,7 +75,7 @@ class Scene:
     """A view, the source it reads, and the runs that cover it: whole steps, in the order in which they ran."""
 
     view: ViewNode
-    source: FileSourceNode
+    source: FileSourceNode | DeltaSourceNode
     runs: tuple[Interval, ...]
     starts: frozenset[datetime]
     """Where covered stretches begin."""
