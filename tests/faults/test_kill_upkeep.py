@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
 from featurestore import FeatureStore
 from featurestore.errors import ExitCode
@@ -49,11 +47,11 @@ def files_of(project: Project) -> list[Path]:
     return sorted((project.root / ".featurestore" / "offline" / "views" / VIEW).glob("*/*.parquet"))
 
 
-def kill(project: Project, fault: str, spark: SparkSession) -> int:
-    """Run an upkeep until the fault, or until the first file of its compaction is there, with Java and all."""
+def kill(project: Project, fault: str) -> int:
+    """Run an upkeep until the fault, or until the first file of its compaction is there."""
     before = files_of(project)
     if fault != IN_THE_MIDDLE:
-        return project.run("optimize", fault=fault, spark=spark).returncode
+        return project.run("optimize", fault=fault).returncode
     with project.start("optimize") as process:
         while process.poll() is None and files_of(project) == before:
             time.sleep(0.002)
@@ -62,13 +60,11 @@ def kill(project: Project, fault: str, spark: SparkSession) -> int:
 
 
 @pytest.fixture(scope="module")
-def killed(
-    template: Project, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession
-) -> Iterator[Mapping[str, Project]]:
+def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Project]]:
     """For each fault a copy whose upkeep was killed there, both at the same time."""
     copies = {fault: template.copy(tmp_path_factory.mktemp("killed") / "repo") for fault in FAULTS}
     with ThreadPoolExecutor(2) as pool:
-        codes = list(pool.map(kill, copies.values(), copies, repeat(spark)))
+        codes = list(pool.map(kill, copies.values(), copies))
     assert codes == [-signal.SIGKILL] * len(FAULTS)
     yield copies
     for copy in copies.values():
