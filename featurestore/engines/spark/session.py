@@ -39,6 +39,9 @@ PINNED: Mapping[str, str] = MappingProxyType(
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
         "spark.speculation": "false",
+        # Else each call on a column tells the JVM which Python line it is from, in several round trips: a third of the
+        # time that it takes to build the plan of a step. Messages name the column and the view without it.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         # A publication reads what was appended since its marker, however long ago: upkeep keeps those files.
         "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
