@@ -90,7 +90,8 @@ def standing_tiles(
         builds = first or then
         if not builds and not need.totals:
             table = tiles.read(location, version)
-            return StandingTiles(work=work, table=table, stretches=stretches, bases=need.bases, built=built)
+            size = tiles.size(location, version, need.ranges, [base.total for base in need.bases.values()])
+            return StandingTiles(work=work, table=table, stretches=stretches, bases=need.bases, size=size, built=built)
         ready = [total for total in need.totals if _stands(total, stretches, need.unit)]
         layers = [Layer(columns=build.columns, ranges=build.ranges) for build in builds]
         layers += [Layer(columns=build.columns, ranges=(), totals=(build.total,)) for build in ready]

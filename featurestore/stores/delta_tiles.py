@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 import pyarrow as pa
 from delta.exceptions import MetadataChangedException, ProtocolChangedException
@@ -14,6 +15,7 @@ from pyspark.sql.types import StructField, StructType
 
 from featurestore.ir.tiles import BUILD, PART, PARTIALS, PERIOD, SIZE, TILE, TOTALS
 from featurestore.plan.tile_coverage import TileCommit
+from featurestore.plan.tile_ranges import TileRange, Total
 from featurestore.plan.tile_totals import TileFile
 from featurestore.stores.delta_creation import create_table
 from featurestore.stores.delta_schema import tile_properties
@@ -67,20 +69,36 @@ class DeltaTiles:
         """Read the table as of a version, builds that do not count included."""
         return self._spark.read.format("delta").option("versionAsOf", version).load(self.path(location))
 
+    def size(self, location: str, version: int, ranges: Collection[TileRange], totals: Collection[Total] = ()) -> int:
+        """Give the bytes of the files that may have tiles of the ranges, or totals; from the log, by no Spark job."""
+
+        def is_read(part: str, size: int, first: int | None, last: int | None) -> bool:
+            if first is None or last is None:
+                return True
+            if part == TOTALS:
+                return any((total.window or 0) == size and first <= total.end <= last for total in totals)
+            return any(tiles.size == size and tiles.start <= last and first < tiles.end for tiles in ranges)
+
+        files = pa.table(DeltaTable(self.path(location), version=version).get_add_actions(flatten=True))
+        names = (f"partition.{PART}", f"partition.{SIZE}", f"min.{TILE}", f"max.{TILE}", "size_bytes")
+        found = zip(*(files[name].to_pylist() for name in names), strict=True)
+        return sum(size_bytes for *place, size_bytes in found if is_read(*place))
+
     def append(self, rows: DataFrame, location: str, commit: TileCommit) -> None:
         """Commit a build's tiles in one append; columns that the table lacks are added.
 
         ``rows`` have the keys, PART, SIZE, PERIOD, TILE and what was built. Beside a build that adds columns the rows
-        are computed again. Not idempotent, and need not be: a build of another name takes nothing from this one.
+        are computed again. Not idempotent, and need not be: a build of another name takes nothing from this one. So
+        Delta is not given a transaction, to look up which it would compute the table's state by Spark.
         """
         path, marked = self.path(location), rows.withColumn(BUILD, F.lit(commit.build))
-        if not self.commits(location):
+        if commit.seen < 0:
             create_table(self._spark, path, _first_columns(marked), tile_properties(), partitioned_by=_FOLDERS)
         writer = marked.write.format("delta").mode("append").option("mergeSchema", "true")
         writer = writer.option("userMetadata", tile_commit_to_json(commit))
         for attempt in range(_ATTEMPTS):
             try:
-                writer.option("txnAppId", commit.build).option("txnVersion", 1).save(path)
+                writer.save(path)
                 return
             except (MetadataChangedException, ProtocolChangedException):
                 if attempt == _ATTEMPTS - 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from pyspark.sql import functions as F
 
 from featurestore.engines.reference.events import events_by_key
 from featurestore.engines.reference.feature_rows import aggregate_rows
+from featurestore.engines.spark import stored_tiles
 from featurestore.intervals import Interval
 from featurestore.ir.columns import IS_DELETED
 from featurestore.ir.nodes import Aggregations, FieldNode, ViewNode
@@ -46,8 +48,14 @@ AGGREGATED = {
 
 
 @pytest.mark.parametrize("scene", AGGREGATED.values(), ids=AGGREGATED)
-def test_runs_in_any_order_give_the_oracles_rows(spark: SparkSession, tmp_path: Path, scene: Scene) -> None:
-    """Each run from the tiles that the runs before it left; then the source is another, and all are run again."""
+def test_runs_in_any_order_give_the_oracles_rows(
+    spark: SparkSession, tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run from the tiles that the runs before it left; then the source is another, and all are run again.
+
+    Every other run takes the tiles for many, and looks for the keys that have news before it merges windows.
+    """
+    few = itertools.cycle((0, stored_tiles.FEW_BYTES))
     history = generate_histories(scene, CASES)
     tiled = Tiled.at(spark, tmp_path, scene.source)
     for rows in (
@@ -57,6 +65,7 @@ def test_runs_in_any_order_give_the_oracles_rows(spark: SparkSession, tmp_path: 
         pq.write_table(make_table(fields(COLUMNS), rows), tmp_path / scene.source.path)
         events = events_by_key(scene.view, scene.source, rows)
         for run in scene.runs:
+            monkeypatch.setattr(stored_tiles, "FEW_BYTES", next(few))
             first = run.start in scene.starts
             step = tiled.run(scene.view, run, first=first)
             found = feature_rows_of(scene.view, step.rows.withColumn(IS_DELETED, F.lit(False)).toArrow().to_pylist())
@@ -111,6 +120,17 @@ def test_another_window_reads_no_event_and_another_column_each_once(spark: Spark
     ) == [(1, 2, 1.2, 2.3, 1), (2, 2, 1.2, 2.3, 1)]
     assert step.metrics()["rows_read"] == len(WEEK)
     assert len(list(tmp_path.glob("_tiles/events/*"))) == 1
+
+
+def test_days_without_events_are_built_once(spark: SparkSession, tmp_path: Path) -> None:
+    write_events(tmp_path, WEEK)
+    tiled, view = Tiled.at(spark, tmp_path, file_source()), daily(DAILY)
+    built = []
+    for _ in range(2):
+        assert tiled.run(view, day(20), first=True).rows.collect() == []
+        (location,) = (path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("_tiles/events/*"))
+        built.append(len(tiled.tiles.commits(location)))
+    assert built == [1, 1]
 
 
 def test_two_that_build_the_same_tiles_count_nothing_twice(spark: SparkSession, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ PINNED: Mapping[str, str] = MappingProxyType(
         # Else each call on a column tells the JVM which Python line it is from, in several round trips: a third of the
         # time that it takes to build the plan of a step. Messages name the column and the view without it.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
+        # A build of tiles that has no row is in the log all the same: else it would be built for ever.
+        "spark.databricks.delta.skipRecordingEmptyCommits": "false",
         # A publication reads what was appended since its marker, however long ago: upkeep keeps those files.
         "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

@@ -42,6 +42,8 @@ from featurestore.plan.tile_totals import TileFile, TotalBuild, plan_totals
 
 __all__ = ["StandingTiles", "StoredTiles", "TileNeed"]
 
+FEW_BYTES = 16 * 1024 * 1024
+"""So much of a tile table is read and merged within the second that a second scan and a join take."""
 _DAY = LADDER[2]
 _TILES_IN_A_PERIOD = 8
 _IS_TAKEN = "__is_taken"
@@ -217,16 +219,30 @@ def _within(at: Column, ranges: Sequence[TileRange]) -> Column:
 
 
 def _of_builds(parts: Sequence[tuple[str, TileRange]]) -> Column:
-    """Pick rows of builds and ranges; what folders and file statistics can tell is said by itself, to prune files."""
-    folders, files, rows = [F.lit(False)], [F.lit(False)], [F.lit(False)]
+    """Pick rows of builds and ranges: by folders, by statistics of files, and by what only both together tell.
+
+    The last is one CASE, which nothing is taken out of: Delta picks the files once when the conditions that it knows
+    them by stay as they are until the scan, and twice when they don't.
+    """
+    if not parts:
+        return F.lit(False)
+    folders: list[str] = []
+    by_size: dict[int, list[str]] = {}
     for build, tiles in parts:
-        period = _period_micros(tiles.size)
-        size = F.col(SIZE) == tiles.size
-        folders.append(size & (F.col(PERIOD) >= tiles.start // period * period) & (F.col(PERIOD) < tiles.end))
-        inside = (F.col(TILE) >= tiles.start) & (F.col(TILE) < tiles.end) & (F.col(BUILD) == build)
-        files.append(inside)
-        rows.append(size & inside)
-    return reduce(and_, (reduce(or_, conditions) for conditions in (folders, files, rows)))
+        first = tiles.start // _period_micros(tiles.size) * _period_micros(tiles.size)
+        folders.append(f"{SIZE} = {tiles.size} AND {PERIOD} >= {first} AND {PERIOD} < {tiles.end}")
+        inside = f"{TILE} >= {tiles.start} AND {TILE} < {tiles.end} AND {BUILD} = '{build}'"
+        by_size.setdefault(tiles.size, []).append(inside)
+    files = [inside for rows in by_size.values() for inside in rows]
+    picked = F.expr(_any(folders)) & F.expr(_any(files))
+    if len(by_size) == 1:
+        return picked
+    cases = " ".join(f"WHEN {size} THEN {_any(rows)}" for size, rows in by_size.items())
+    return picked & F.expr(f"CASE {SIZE} {cases} END")
+
+
+def _any(conditions: Iterable[str]) -> str:
+    return " OR ".join(f"({condition})" for condition in dict.fromkeys(conditions))
 
 
 def _period_micros(size: int) -> int:
@@ -252,16 +268,24 @@ def _with_period(rows: DataFrame, keys: Sequence[str]) -> DataFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingTiles:
-    """What a run reads of a tile table: which builds count in the pinned ``table``, and what it took to build them."""
+    """What a run reads of a tile table: which builds count in the pinned ``table``, and what it took to build them.
+
+    ``size``: bytes of the files that have tiles of the run.
+    """
 
     work: StoredTiles
     table: DataFrame
     stretches: tuple[Stretch, ...]
     bases: Mapping[timedelta | None, StandingTotal]
+    size: int
     built: PassCounts
 
     def changed_rows(self, steps: Sequence[Interval], *, first: bool, counts: PassCounts) -> DataFrame:
-        """Give the rows of the steps (``windows.changed_rows``), for keys with tiles that came in or fell out."""
+        """Give the rows of the steps (``windows.changed_rows``).
+
+        Windows are merged for keys with tiles that came in or fell out. Where all tiles are FEW_BYTES, they are merged
+        for all keys: to find those that need it takes longer.
+        """
         placed = self.work.steps(steps, first=first, bases=self.bases)
         columns = self.work.inputs.columns()
         tiles = self.work.chosen(self.table, placed.ranges, columns, self.stretches)
@@ -270,5 +294,7 @@ class StandingTiles:
             totals = self.work.from_totals(self.table, self.bases)
             partials = partials.unionByName(totals, allowMissingColumns=True)
         observed = replace(tiles, partials=counts.observe(partials, tiles_read=F.count(F.lit(1))))
+        if first or self.size <= FEW_BYTES:
+            return changed_rows(observed, placed)
         news = self.work.chosen(self.table, placed.news, [EVENTS], self.stretches)
-        return changed_rows(observed, placed, news=None if first else news.partials)
+        return changed_rows(observed, placed, news=news.partials)
