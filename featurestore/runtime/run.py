@@ -244,8 +244,11 @@ def _commit(
     from featurestore.engines.spark.rows import only_keys
 
     context.offline.ensure_table(view)
-    standing = context.offline.standing(view, within=computed.event_range, include_deleted=True)
-    rows = rows_to_append(staged, only_keys(view, standing, computed.keys), view=view, created=claim.created)
+    standing = None
+    if context.offline.may_hold(view, computed.event_range):
+        rows = context.offline.standing(view, within=computed.event_range, include_deleted=True)
+        standing = only_keys(view, rows, computed.keys)
+    rows = rows_to_append(staged, standing, view=view, created=claim.created)
     computed_at = context.clock()
     rows = rows.withColumn(COMPUTED_AT, F.lit(computed_at))
     commit = CommitRecord(

@@ -37,6 +37,7 @@ from featurestore.stores.delta_schema import (
 )
 from featurestore.stores.hadoop_files import delete_folder
 from featurestore.stores.parquet_sample import sample_file
+from featurestore.stores.time_bounds import may_hold
 
 __all__ = ["DeltaStore"]
 
@@ -77,6 +78,10 @@ class DeltaStore:
     def may_hold_deletions(self, view: StoredViewNode) -> bool:
         """Say whether any row can be a deletion: a table of first statements alone has none. Starts no Spark job."""
         return DeltaLog(self.path(view)).has_restatements()
+
+    def may_hold(self, view: StoredViewNode, within: Interval) -> bool:
+        """Say whether any row may have its event time in a range, deletions included. Starts no Spark job."""
+        return may_hold(self.path(view), EVENT_TIMESTAMP, within)
 
     def ensure_table(self, view: StoredViewNode) -> str:
         """Create the table if it is not there, and give its path. Idempotent, beside other creators too.
@@ -177,7 +182,7 @@ class DeltaStore:
 
     def sample(self, view: StoredViewNode, version: int, rows: int) -> pa.Table:
         """Read some neighbouring rows of a file picked at random, superseded ones included. Starts no Spark job."""
-        files = self._read(view, version=version).inputFiles()
+        files = DeltaLog(self.path(view)).files(version)
         schema = pa.schema([(column.name, arrow_type(column.dtype)) for column in table_columns(view)])
         return sample_file(random.choice(files), schema, rows) if files else schema.empty_table()
 

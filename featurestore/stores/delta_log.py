@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import unquote
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -36,6 +38,11 @@ class DeltaLog:
         """Name the table's columns, None where there is no table."""
         table = self._open()
         return None if table is None else tuple(field.name for field in table.schema().fields)
+
+    def files(self, version: int) -> list[str]:
+        """Name the data files of a version, as addresses under the table's."""
+        names = pa.table(DeltaTable(self._path, version=version).get_add_actions())["path"].to_pylist()
+        return [f"{self._path}/{unquote(str(name))}" for name in names]
 
     def commits(self) -> list[CommitRecord]:
         """Give the commits of runs, oldest first; reads one small JSON file a version."""

@@ -20,7 +20,6 @@ def sample_file(address: str, schema: pa.Schema, rows: int) -> pa.Table:
 
     A column of ``schema`` that the file lacks, as one written before the table had it, is null.
     """
-    # Spark writes addresses as URIs, with file:/ for a local path.
     path = unquote(address.removeprefix("file://").removeprefix("file:")) if address.startswith("file:") else address
     filesystem, base = open_files(path)
     with filesystem.open_input_file(base) as file, pq.ParquetFile(file) as parquet:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from featurestore.filesystems import open_files
-from featurestore.intervals import to_utc
+from featurestore.intervals import Interval, to_utc
 from featurestore.ir.nodes import DeltaSourceNode, FileSourceNode
 
-__all__ = ["TimeBounds", "delta_bounds", "raw_timestamp", "source_watermark"]
+__all__ = ["TimeBounds", "delta_bounds", "may_hold", "raw_timestamp", "source_watermark"]
 
 TimeBounds: TypeAlias = tuple[datetime, datetime]
+
+_MILLISECOND = timedelta(milliseconds=1)
+_MOST_FOOTERS = 16
 
 
 def delta_bounds(path: str, column: str) -> TimeBounds | None:
@@ -35,6 +39,34 @@ def delta_bounds(path: str, column: str) -> TimeBounds | None:
     if not len(files) or not {least, greatest} <= set(files.column_names):
         return None
     return _bounds(zip(files[least].to_pylist(), files[greatest].to_pylist(), strict=True))
+
+
+def may_hold(path: str, column: str, within: Interval) -> bool:
+    """Say whether a Delta table may have rows whose instants are in a range; False where none can, to the microsecond.
+
+    Statistics in the log are cut to a millisecond. Of a file that may reach into the range by less, the footer is
+    read, which is exact.
+    """
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    files = pa.table(DeltaTable(path).get_add_actions(flatten=True))
+    least, greatest = f"min.{column}", f"max.{column}"
+    if not {least, greatest} <= set(files.column_names):
+        return bool(len(files))
+    unsure = []
+    for name, first, last in zip(*(files[name].to_pylist() for name in ("path", least, greatest)), strict=True):
+        bounds = _bounds(iter([(first, last)]))
+        if bounds is None or (bounds[0] < within.end and bounds[1] >= within.start):
+            return True
+        if bounds[0] < within.end and bounds[1] + _MILLISECOND > within.start:
+            unsure.append(f"{path}/{unquote(name)}")
+    return len(unsure) > _MOST_FOOTERS or any(_reaches(file, column, within.start) for file in unsure)
+
+
+def _reaches(file: str, column: str, start: datetime) -> bool:
+    bounds = _parquet_bounds(file, column)
+    return bounds is None or bounds[1] >= start
 
 
 def source_watermark(source: FileSourceNode | DeltaSourceNode, resolve: Callable[[str], str]) -> datetime | None:

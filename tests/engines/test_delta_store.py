@@ -16,6 +16,7 @@ from featurestore.stores.delta import DeltaStore
 from featurestore.stores.delta_schema import table_columns
 from featurestore.stores.hadoop_files import clear_leftovers
 from tests.support.offline_views import at, commit_record, day, plain_view, table_rows
+from tests.support.work import count_jobs
 
 pytestmark = pytest.mark.spark
 
@@ -41,8 +42,30 @@ def test_a_folder_that_every_node_mounts_is_written_as_an_address(spark: SparkSe
     rows = table_rows(spark, VIEW, [{"user_id": 1, "event_timestamp": at("01T06"), "clicks": 3}])
     committed = store.append(rows, VIEW, commit_record(day(1)), app_id=_app(1))
     assert (committed.delta_version, _values(store.standing(VIEW))) == (1, [(1, 3)])
+    jobs = count_jobs(spark)
     assert store.sample(VIEW, 1, 1).num_rows == 1
+    assert jobs() == 0
     assert (tmp_path / "views" / "user_data").is_dir()
+
+
+def test_a_range_without_rows_is_told_to_the_microsecond_and_without_a_job(
+    spark: SparkSession, store: DeltaStore
+) -> None:
+    last = at("2026-01-01T06:00:00.000500")
+    rows = table_rows(
+        spark, VIEW, [{"user_id": 1, "event_timestamp": at(t)} for t in ("01T05", "2026-01-01T06:00:00.000500")]
+    )
+    store.append(rows.coalesce(1), VIEW, commit_record(day(1)), app_id=_app(1))
+    jobs, tick = count_jobs(spark), datetime.timedelta(microseconds=1)
+    for start, end, expected in (
+        (last, last + tick, True),
+        (last + tick, at("02"), False),
+        (at("01T05") + tick, at("01T05:30"), True),  # within the bounds of a file
+        (at("01"), at("01T05"), False),
+        (at("01"), at("01T05") + tick, True),
+    ):
+        assert store.may_hold(VIEW, Interval(start, end)) is expected, (start, end)
+    assert jobs() == 0
 
 
 def test_a_retry_of_a_run_gives_the_first_commit_and_another_run_of_the_generation_loses(

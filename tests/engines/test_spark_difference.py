@@ -52,6 +52,14 @@ def test_new_same_corrected_and_gone(spark: SparkSession) -> None:
     ]
 
 
+def test_where_nothing_stands_all_is_appended_as_it_is(spark: SparkSession) -> None:
+    target = spark.createDataFrame([row(1, 50, 1), row(1, 60, 2), row(2, 50, None, NAN)], SCHEMA)
+    nothing = spark.createDataFrame([], SCHEMA)
+    joined, plain = (rows_to_append(target, standing, view=VIEW, created=CLAIM) for standing in (nothing, None))
+    assert plain.dtypes == joined.dtypes
+    assert sorted(map(str, plain.collect())) == sorted(map(str, joined.collect()))
+
+
 def test_equal_values_are_equal_bits(spark: SparkSession) -> None:
     same: list[dict[str, Any]] = [{"x": NAN}, {"m": {"b": 1, "a": None}}, {"a": [NAN, None, 0.0]}, {}]
     turned = {"m": {"a": None, "b": 1}}

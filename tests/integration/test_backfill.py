@@ -28,6 +28,10 @@ RIDES = [
     ride(3, day(2, hour=23), 7.5, None),
 ]
 
+JOBS_OF_A_STEP = 21
+"""Of a roll 7 (``tests/engines/test_roll_costs.py``), of input and output rules 10, of the commit 4: the table's state,
+which says whether the run committed before, and the append; nothing stands in the step, so nothing is compared."""
+
 Opener = Callable[..., FeatureStore]
 
 
@@ -82,6 +86,12 @@ def test_runs_of_many_steps_give_the_rows_of_single_steps_for_less(
     assert [text.partition(" steps, ")[0] for text in told] == [f"ride_stats: {n} of 7" for n in (3, 6)]
     assert all(text.endswith(" left") for text in told)
     assert said[-1] == (DAYS + 1, DAYS + 1, "publish ride_stats")
+
+
+def test_a_daily_step_takes_no_more_jobs_as_days_go_by(by_step: tuple[FeatureStore, JobResult]) -> None:
+    _, single = by_step
+    jobs = [run.cost["spark_jobs"] for run in single.views[0].intervals]
+    assert max(jobs[2:]) <= JOBS_OF_A_STEP, jobs
 
 
 def test_a_second_backfill_does_nothing_and_knows_from_history_what_steps_take(

@@ -17,13 +17,15 @@ __all__ = ["rows_to_append"]
 _TARGET, _STANDING, _NEWEST = "__target", "__standing", "__newest"
 
 
-def rows_to_append(target: DataFrame, standing: DataFrame, *, view: StoredViewNode, created: datetime) -> DataFrame:
+def rows_to_append(
+    target: DataFrame, standing: DataFrame | None, *, view: StoredViewNode, created: datetime
+) -> DataFrame:
     """Compare what should stand with what stands at the same event times; give the rows to append.
 
     ``target`` may have several statements (created times) of one (key, event time): its newest is what should stand;
     the others are history, appended only with a (key, event time) that does not stand, or when they are newer than
     what does. ``standing`` has one row of each; with an ``is_deleted`` column it may include deletions, which a row
-    that comes back has to outdo.
+    that comes back has to outdo. None: nothing stands there, and all rows are appended as they are.
 
     A row differs by bits: NaN equals itself, 0.0 and -0.0 differ. A correction is created after what it replaces: at
     its own created time if that is later, else at the greater of ``created`` and the replaced one + 1 µs; so is a
@@ -32,6 +34,9 @@ def rows_to_append(target: DataFrame, standing: DataFrame, *, view: StoredViewNo
     features = stored_features(view)
     identity = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP]
     at = [F.col(quote(name)) for name in identity]
+    if standing is None:
+        values = (F.col(quote(f.name)).cast(spark_type(f.dtype)).alias(f.name) for f in features)
+        return target.select(*at, CREATED_TIMESTAMP, F.lit(False).alias(IS_DELETED), *values)
     newest = F.max(CREATED_TIMESTAMP).over(Window.partitionBy(*at))
     wanted = target.select(
         *at,
