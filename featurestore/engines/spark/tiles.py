@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from croniter import croniter
 from pyspark.sql import Column, DataFrame
@@ -47,7 +48,7 @@ _MINUTES = timedelta(minutes=1) // _MICROSECOND
 _DAY = timedelta(days=1) // _MICROSECOND
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: lowerings are kept
 class Inputs:
     """What aggregations read of each event, named by (column, where) and typed by name."""
 
@@ -85,11 +86,20 @@ class Inputs:
         }
 
     def lowering(self, item: AggregationNode) -> Lowering:
-        value = self.value_of(item)
-        return lower(item, value, self.types[value])
+        return self._lowered[self.items.index(item)]
+
+    @cached_property
+    def _lowered(self) -> Mapping[int, Lowering]:
+        """Each is a hundred calls of Spark, and is asked for several times a run."""
+        names = {place: self.value_of(item) for place, item in enumerate(self.items)}
+        return {
+            place: lower(self.items[place], value, self.types[value])
+            for place, value in names.items()
+            if self.items[place].function not in VALUE_FUNCTIONS
+        }
 
     def lowerings(self) -> list[Lowering]:
-        return [self.lowering(item) for item in self.items if item.function not in VALUE_FUNCTIONS]
+        return [*self._lowered.values()]
 
     def columns(self) -> frozenset[str]:
         """Name all that the aggregations need of a tile: partials, value counts, and whether it has events."""

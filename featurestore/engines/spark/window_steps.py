@@ -24,6 +24,7 @@ __all__ = ["END", "START", "Steps"]
 
 START, END = "__start", "__end"
 _SERVED, _STEP = "__served", "__step"
+_AROUND, _AROUND_END = "__around", "__around_end"
 _BITS = 4
 _AT_END, _AT_START, _TAKEN_AT_END, _TAKEN_AT_START = range(_BITS)
 _WINDOWS_IN_A_MASK = 15
@@ -82,11 +83,20 @@ class Steps:
         kept = [name for name in tiles.columns if name not in (SIZE, TOTAL)]
         if TOTAL not in tiles.columns:
             tiles = tiles.withColumn(TOTAL, F.lit(None).cast("int"))
-        repeated = self._repeated(tiles.select(*kept, SIZE, TOTAL))
+        repeated = self._repeated(tiles.select(*kept, SIZE, TOTAL, *self._around()))
         masks = self._masks(F.col(START), F.col(END))
-        return repeated.select(*kept, START, END, *(mask.alias(name) for name, mask in masks.items())).where(
-            reduce(or_, (F.col(name) != 0 for name in masks))
-        )
+        placed = repeated.select(*kept, START, END, *(mask.alias(name) for name, mask in masks.items()))
+        if len(self.steps) == 1:
+            return placed  # whatever was read is in a window
+        return placed.where(reduce(or_, (F.col(name) != 0 for name in masks)))
+
+    def _around(self) -> tuple[Column, Column]:
+        """Give start and end of the next coarser tile around a tile; null where there is none."""
+        tile, size, coarser = F.col(TILE), F.col(SIZE), F.lit(None).cast("bigint")
+        for finer, next_size in pairwise(self.sizes):
+            coarser = F.when(size == finer, F.lit(next_size)).otherwise(coarser)
+        around = tile - F.pmod(tile, coarser)
+        return around.alias(_AROUND), (around + coarser).alias(_AROUND_END)
 
     def _repeated(self, tiles: DataFrame) -> DataFrame:
         """Give each tile START and END of each step that it may be of use to."""
@@ -180,13 +190,12 @@ class Steps:
 
         Null for a total.
         """
-        tile, size, coarser = F.col(TILE), F.col(SIZE), F.lit(None).cast("bigint")
-        for finer, next_size in pairwise(self.sizes):
-            coarser = F.when(size == finer, F.lit(next_size)).otherwise(coarser)
-        around = tile - F.pmod(tile, coarser)
-        is_inside, is_around_inside = (tile + size <= end), (around + coarser <= end)
+        is_inside, is_around_inside = F.col(TILE) + F.col(SIZE) <= end, F.col(_AROUND_END) <= end
         if start is not None:
-            is_inside, is_around_inside = is_inside & (tile >= start), is_around_inside & (around >= start)
+            is_inside, is_around_inside = (
+                is_inside & (F.col(TILE) >= start),
+                is_around_inside & (F.col(_AROUND) >= start),
+            )
         return is_inside & ~F.coalesce(is_around_inside, F.lit(False))
 
 
