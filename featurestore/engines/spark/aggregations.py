@@ -23,6 +23,8 @@ CHILD = "__child"
 _LOW_BITS = 0xFFFF_FFFF
 _FLOATS = (T.FloatType, T.DoubleType)
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+_MOST_KEPT = 100_000
+"""Greatest k of Spark's ``min_by`` and ``max_by``."""
 _SUMMED_DIGITS, _MOST_DIGITS = 10, 38
 """By how much a decimal sum is wider than what it sums, and Spark's greatest width."""
 
@@ -228,10 +230,17 @@ def _nearest(item: AggregationNode, value: str, *, ascending: bool) -> Lowering:
         return unless_empty(F.transform(best, lambda entry: entry["v"]))
 
     return Lowering(
-        partials={name: nearest(F.collect_list(_stamped(value)))},
+        partials={name: nearest(_candidates(_stamped(value), k, ascending=ascending))},
         combine={name: nearest(F.flatten(F.collect_list(name)))},
         merge=merge,
     )
+
+
+def _candidates(entry: Column, k: int, *, ascending: bool) -> Column:
+    """Gather the nearest ``k`` entries; all of them for a k that is too great for Spark's own functions."""
+    if k > _MOST_KEPT:
+        return F.collect_list(entry)
+    return F.min_by(entry, entry, k) if ascending else F.max_by(entry, entry, k)
 
 
 def unless_empty(values: Column) -> Column:
