@@ -59,6 +59,9 @@ def _lines(table: UpkeepResult) -> list[tuple[str, str, str]]:
     if step.properties or step.clusters_anew:
         names = ", ".join([*sorted(step.properties), *(["clustering"] if step.clusters_anew else [])])
         lines.append((step.table, "renewed" if is_done else "renew", f"properties of another release: {names}"))
+    if step.removal is not None:
+        removed = f"deleted {table.rows_removed} rows" if is_done else "delete rows"
+        lines.append((step.table, removed if step.removal.pays else "no rows to delete", step.removal.reason))
     if step.compaction.pays and is_done:
         what = f"merged {table.files_removed} files into {table.files_added}"
     else:

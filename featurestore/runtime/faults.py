@@ -34,6 +34,7 @@ class FaultPoint(StrEnum):
     RECONCILED = "reconciled"
     POINTED = "pointed"
     MARKED = "marked"
+    REMOVED = "removed"
     COMPACTED = "compacted"
 
 

@@ -114,6 +114,7 @@ class UpkeepResult:
     """What upkeep found to do to one table, and unless it was a dry run, what came of it."""
 
     step: UpkeepStep
+    rows_removed: int = 0
     files_removed: int = 0
     files_added: int = 0
     bytes_written: int = 0
@@ -122,6 +123,7 @@ class UpkeepResult:
 
     def to_dict(self) -> dict[str, Any]:
         done = {
+            "rows_removed": self.rows_removed,
             "files_removed": self.files_removed,
             "files_added": self.files_added,
             "bytes_written": self.bytes_written,

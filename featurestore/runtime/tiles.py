@@ -82,9 +82,9 @@ def standing_tiles(
     work, built = engine.stored_tiles(view, source, pin), PassCounts()
     steps = steps_of_run(view, interval)
     for _ in range(_ATTEMPTS):
-        commits = tiles.commits(location)
-        version = commits[-1].version if commits else -1
-        stretches, totals, changed = _right(engine, source, pin, commits)
+        log = tiles.log(location)
+        version = log.version  # with what upkeep deleted: files of an older one may be gone
+        stretches, totals, changed = _right(engine, source, pin, log.commits)
         need = work.need(steps, totals, partial(tiles.files, location, version))
         first, then = to_build(need.ranges, need.columns, stretches, unit=need.unit)
         builds = first or then

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
+from featurestore.plan.tile_upkeep import ObsoleteTiles, obsolete_tiles
 from featurestore.plan.upkeep import TableState, UpkeepPolicy, UpkeepStep, plan_table
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.failures import first_line, foreign_errors
@@ -19,6 +20,7 @@ from featurestore.runtime.served import append_served
 from featurestore.runtime.upkeep_tables import UpkeepTable, claim_holds, marker_holds, upkeep_tables
 from featurestore.settings import UpkeepSettings
 from featurestore.stores.delta_files import DeltaFiles
+from featurestore.stores.tile_log import TileLog, tile_files
 
 __all__ = ["plan_upkeep", "upkeep_policy", "upkeep_views"]
 
@@ -71,7 +73,7 @@ def _keep_up(context: RuntimeContext, name: str, tables: Iterable[UpkeepTable], 
             served = append_served(context, name).get(name, 0)
     for table in tables:
         with _collected(errors, f"upkeep of {table.name}", view=name):
-            step = plan_upkeep(context, name, table)
+            step = plan_upkeep(context, table)
             is_done = step.is_due and not dry_run
             done.append(_carry_out(context, table, step) if is_done else UpkeepResult(step=step, is_dry_run=True))
     error = errors[0] if errors else None
@@ -99,7 +101,7 @@ def _collected(errors: list[FeatureStoreError], what: str, *, view: str) -> Iter
         errors.append(RunFailed(f"{what}: {type(failure).__name__}: {first_line(failure)}", view=view))
 
 
-def plan_upkeep(context: RuntimeContext, view: str, table: UpkeepTable) -> UpkeepStep:
+def plan_upkeep(context: RuntimeContext, table: UpkeepTable) -> UpkeepStep:
     """Decide what a table needs, from its log, the publication marker and the ledger; starts no Spark job."""
     policy = upkeep_policy(context.settings.upkeep)
     files, now = DeltaFiles(table.path), context.clock()
@@ -107,15 +109,21 @@ def plan_upkeep(context: RuntimeContext, view: str, table: UpkeepTable) -> Upkee
     found = {_RETENTION: _DELTAS_OWN_RETENTION, **files.properties}
     state = TableState(
         delta_version=files.version,
-        sizes=files.sizes(),
+        folders=files.folders(),
         obsolete=files.obsolete(policy.retention),
         stale_properties={name: value for name, value in wanted.items() if found.get(name) != value},
         clusters_anew=bool(table.clustered_by) and not files.is_clustered,
+        tiles=_obsolete_tiles(table) if table.has_tiles else None,
     )
-    holds = list(claim_holds(context, context.manifest.stored_view(view), now=now)) if state.obsolete else []
+    holds = list(claim_holds(context, table, now=now)) if state.obsolete else []
     if table.node is not None and state.obsolete:
         holds += marker_holds(context, table.node, files)
     return plan_table(table.name, state, policy, holds, now=now)
+
+
+def _obsolete_tiles(table: UpkeepTable) -> ObsoleteTiles:
+    log = TileLog.read(table.path)
+    return obsolete_tiles(log.commits, tile_files(table.path), cleared=log.cleared)
 
 
 def _carry_out(context: RuntimeContext, table: UpkeepTable, step: UpkeepStep) -> UpkeepResult:
@@ -128,22 +136,35 @@ def _carry_out(context: RuntimeContext, table: UpkeepTable, step: UpkeepStep) ->
     # First what was planned is deleted; what the compaction replaces now is nothing that was asked about.
     if step.vacuum.pays:
         vacuum(context.spark, table.path, retention=step.vacuum.retention)
+    removed = _remove(context, table) if step.removal is not None and step.removal.pays else 0
     compacted = Compacted()
     if step.compaction.pays:
         target = upkeep_policy(context.settings.upkeep).target_file_bytes
         compacted = compact(context.spark, table.path, target_file_bytes=target)
     reach(FaultPoint.COMPACTED)
     logger.info(
-        "%s: %d files became %d, %d obsolete files deleted",
+        "%s: %d rows deleted, %d files became %d, %d obsolete files deleted",
         table.name,
+        removed,
         compacted.removed,
         compacted.added,
         step.vacuum.files if step.vacuum.pays else 0,
     )
     return UpkeepResult(
         step=step,
+        rows_removed=removed,
         files_removed=compacted.removed,
         files_added=compacted.added,
         bytes_written=compacted.bytes_written,
         files_deleted=step.vacuum.files if step.vacuum.pays else 0,
     )
+
+
+def _remove(context: RuntimeContext, table: UpkeepTable) -> int:
+    from featurestore.stores.delta_tile_upkeep import clear_tiles
+
+    removed = clear_tiles(context.spark, table.path)
+    if removed is None:
+        logger.warning("%s is appended to without a pause; the next upkeep deletes what counts no more", table.name)
+    reach(FaultPoint.REMOVED)
+    return removed or 0

@@ -53,6 +53,14 @@ class DeltaFiles:
         """Give the size of each file of the newest version, in bytes."""
         return tuple(self._table.get_add_actions(flatten=True).column("size_bytes").to_pylist())
 
+    def folders(self) -> tuple[tuple[int, ...], ...]:
+        """Give the sizes by folder: a table that is not partitioned has one."""
+        actions = self._table.get_add_actions(flatten=True)
+        found: dict[str, list[int]] = {}
+        for path, size in zip(actions.column("path").to_pylist(), self.sizes(), strict=True):
+            found.setdefault(path.rpartition("/")[0], []).append(size)
+        return tuple(tuple(sizes) for sizes in found.values()) or ((),)
+
     def obsolete(self, retention: timedelta) -> int:
         """Count the files in the table's folder that no version of the last ``retention`` has; lists the folder."""
         hours = int(retention.total_seconds() // 3600)
@@ -61,8 +69,9 @@ class DeltaFiles:
             return 0
         filesystem, base = open_files(self._path)
         listed = filesystem.get_file_info(fs.FileSelector(base, recursive=True))
-        # The log names files for some time after they were deleted.
-        there = {info.path.removeprefix(f"{base.rstrip('/')}/") for info in listed if info.is_file}
+        # The log names files for some time after they were deleted. Checksums (.….crc) go with their files.
+        root = f"{base.rstrip('/')}/"
+        there = {info.path.removeprefix(root) for info in listed if info.is_file and info.base_name[0] != "."}
         return len(there.intersection(gone))
 
     def replaced_since(self, version: int) -> datetime | None:

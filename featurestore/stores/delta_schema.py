@@ -71,9 +71,12 @@ def table_properties(view: StoredViewNode) -> dict[str, str]:
 
 
 def tile_properties() -> dict[str, str]:
-    """Give the Delta properties of a tile table, whose log is kept for ever because it says which builds count."""
+    """Give the Delta properties of a tile table, whose log is kept for ever because it says which builds count.
+
+    Upkeep deletes rows that count no more.
+    """
     return {
-        "delta.appendOnly": "true",
+        "delta.appendOnly": "false",
         "delta.logRetentionDuration": _KEPT_FOR_EVER,
         "delta.dataSkippingStatsColumns": f"{TILE},{BUILD}",
     }

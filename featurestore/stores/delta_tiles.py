@@ -7,8 +7,6 @@ from collections.abc import Collection
 
 import pyarrow as pa
 from delta.exceptions import MetadataChangedException, ProtocolChangedException
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
@@ -20,7 +18,8 @@ from featurestore.plan.tile_totals import TileFile
 from featurestore.stores.delta_creation import create_table
 from featurestore.stores.delta_schema import tile_properties
 from featurestore.stores.hadoop_files import delete_folder
-from featurestore.stores.tile_json import tile_commit_from_json, tile_commit_to_json
+from featurestore.stores.tile_json import tile_commit_to_json
+from featurestore.stores.tile_log import TileLog
 
 __all__ = ["DeltaTiles"]
 
@@ -32,9 +31,9 @@ _ATTEMPTS = 8
 class DeltaTiles:
     """Tile tables under ``root``, named by their location (``ir.tiles.tile_location``).
 
-    A table is only ever appended to, and its log says which rows count: what a build wrote is read by the build's
-    name, and a build that the log does not have was never there. So two that build the same tiles beside each other
-    waste work, but no row is counted twice, and neither waits for the other.
+    Builds only append, and the table's log says which rows count: what a build wrote is read by the build's name, and
+    a build that the log does not have was never there. So two that build the same tiles beside each other waste work,
+    but no row is counted twice, and neither waits for the other. Upkeep deletes rows that count no more.
     """
 
     def __init__(self, spark: SparkSession, root: str) -> None:
@@ -44,14 +43,13 @@ class DeltaTiles:
     def path(self, location: str) -> str:
         return f"{self._root}/{location}"
 
+    def log(self, location: str) -> TileLog:
+        """Read the log: the newest version, and its builds; empty where there is no table. Starts no Spark job."""
+        return TileLog.read(self.path(location))
+
     def commits(self, location: str) -> list[TileCommit]:
-        """Give the builds that the log has, oldest first; nothing where there is no table. Starts no Spark job."""
-        try:
-            history = DeltaTable(self.path(location)).history()
-        except TableNotFoundError:
-            return []
-        found = (tile_commit_from_json(entry.get("userMetadata"), version=entry["version"]) for entry in history)
-        return [commit for commit in found if commit is not None][::-1]
+        """Give the builds that the log has, oldest first."""
+        return list(self.log(location).commits)
 
     def files(self, location: str, version: int) -> list[TileFile]:
         """Give the files of partial aggregates as of a version, from the log; none before 0. Starts no Spark job."""

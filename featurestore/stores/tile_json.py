@@ -8,7 +8,13 @@ from featurestore.errors import StateError
 from featurestore.plan.tile_coverage import Layer, TileCommit
 from featurestore.plan.tile_ranges import TileRange, Total
 
-__all__ = ["TILE_COMMIT_FORMAT", "tile_commit_from_json", "tile_commit_to_json"]
+__all__ = [
+    "TILE_COMMIT_FORMAT",
+    "tile_clearing_from_json",
+    "tile_clearing_to_json",
+    "tile_commit_from_json",
+    "tile_commit_to_json",
+]
 
 TILE_COMMIT_FORMAT = 1
 
@@ -63,3 +69,17 @@ def tile_commit_from_json(text: str | None, *, version: int) -> TileCommit | Non
         ),
         version=version,
     )
+
+
+def tile_clearing_to_json(seen: int) -> str:
+    """Write what a commit of upkeep says of itself: the rows that no longer counted at version ``seen`` are gone."""
+    return json.dumps({"tiles_cleared": seen}, separators=(",", ":"))
+
+
+def tile_clearing_from_json(text: str | None) -> int | None:
+    """Read ``tile_clearing_to_json``'s text; None for any other commit."""
+    try:
+        document = json.loads(text or "null")
+    except ValueError:
+        return None
+    return document.get("tiles_cleared") if isinstance(document, dict) else None

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of a compaction and after it; the next upkeep gives the state of an undisturbed one."""
+"""SIGKILL in the middle of a merging, and after each commit of an upkeep; the next one completes it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,33 @@ import pytest
 from featurestore import FeatureStore
 from featurestore.errors import ExitCode
 from featurestore.intervals import utc_now
+from featurestore.plan.tile_coverage import replay
+from featurestore.plan.tile_upkeep import counting_rows, obsolete_tiles
 from featurestore.runtime.faults import FaultPoint
 from featurestore.runtime.upkeep import upkeep_views
 from featurestore.settings import UpkeepSettings
 from featurestore.stores.delta_files import DeltaFiles
+from featurestore.stores.tile_log import TileLog, tile_files
 from tests.support.project import Clock, Project, table_rows
-from tests.support.rides import STATS, day
+from tests.support.rides import STATS, day, ride
 
 pytestmark = [pytest.mark.spark, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(600)]
 
 VIEW = "ride_stats"
 IN_THE_MIDDLE = "in the middle"
-FAULTS = (IN_THE_MIDDLE, str(FaultPoint.COMPACTED))
+FAULTS = (IN_THE_MIDDLE, str(FaultPoint.REMOVED), str(FaultPoint.COMPACTED))
 AT_ONCE = UpkeepSettings(min_small_files=2, retention_days=0)
 
 
 @pytest.fixture(scope="module")
 def template(project_maker: Callable[..., Project], store_opener: Callable[..., FeatureStore]) -> Project:
-    """A project with a table of several files, stopped, so that it can be copied."""
+    """A project with a table of several files and tiles that were built anew, stopped, so that it can be copied."""
     project = project_maker(definitions=STATS)
     store = store_opener(project, Clock(utc_now()))
     store.apply()
     assert store.backfill(VIEW, day(0), day(3), steps_per_run=1).exit_code is ExitCode.DONE
+    project.land([ride(2, day(1, hour=5), 2.5, 1)])
+    assert store.repair(VIEW).exit_code is ExitCode.DONE
     store.close()
     project.write_config(upkeep="{min_small_files: 2}")
     project.redis.stop()
@@ -61,7 +66,7 @@ def kill(project: Project, fault: str) -> int:
 
 @pytest.fixture(scope="module")
 def killed(template: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Project]]:
-    """For each fault a copy whose upkeep was killed there, both at the same time."""
+    """For each fault a copy whose upkeep was killed there, two at the same time."""
     copies = {fault: template.copy(tmp_path_factory.mktemp("killed") / "repo") for fault in FAULTS}
     with ThreadPoolExecutor(2) as pool:
         codes = list(pool.map(kill, copies.values(), copies))
@@ -91,6 +96,11 @@ def test_an_upkeep_killed_anywhere_is_completed_by_the_next(
     (view,) = store.publish([VIEW]).views
     assert view.published is not None and view.published.sent == 0
     assert rows_of(project.online_values()) == rows_of(online)
+    (path,) = (project.root / ".featurestore" / "offline" / "_tiles").glob("*/*")
+    log, files = TileLog.read(str(path)), tile_files(str(path))
+    counting = {row.build for row in counting_rows(replay(log.commits))}
+    assert (log.cleared > 0, obsolete_tiles(log.commits, files, cleared=log.cleared).count) == (True, 0)
+    assert {build for file in files for build in file.builds} <= counting < {commit.build for commit in log.commits}
 
 
 def upkeep(store: FeatureStore) -> None:

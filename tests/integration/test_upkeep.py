@@ -67,11 +67,12 @@ def keep_at_once(store: FeatureStore) -> FeatureStore:
     return store
 
 
-def kept(result: JobResult) -> UpkeepResult:
+def kept(result: JobResult, number: int = 0) -> UpkeepResult:
+    """Give what came of the view's table, or of (1) the tile table that goes with it."""
     (view,) = result.views
     assert view.error is None, view.error
-    (table,) = view.upkeep
-    return table
+    assert len(view.upkeep) == 2
+    return view.upkeep[number]
 
 
 def table_of(store: FeatureStore) -> Path:

@@ -14,7 +14,7 @@ POLICY = UpkeepPolicy(target_file_bytes=8 * MIB, min_small_files=4, retention=ti
 
 
 def plan(sizes: list[int], *holds: Hold, obsolete: int = 0) -> UpkeepStep:
-    state = TableState(delta_version=9, sizes=tuple(sizes), obsolete=obsolete)
+    state = TableState(delta_version=9, folders=(tuple(sizes),), obsolete=obsolete)
     return plan_table("users v1", state, POLICY, holds, now=NOW)
 
 

@@ -1,0 +1,58 @@
+"""A tile table's log, read without Spark: what was built, what was cleared away, and which files there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from featurestore.ir.tiles import BUILD, PART, SIZE, TILE
+from featurestore.plan.tile_coverage import TileCommit
+from featurestore.plan.tile_ranges import TileRange
+from featurestore.plan.tile_upkeep import TileFile
+from featurestore.stores.tile_json import tile_clearing_from_json, tile_commit_from_json
+
+__all__ = ["TileLog", "tile_files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileLog:
+    """The log up to ``version``: the builds, oldest first. -1 where there is no table.
+
+    Upkeep deleted the rows that counted no more at version ``cleared`` (-1: never).
+    """
+
+    version: int = -1
+    commits: tuple[TileCommit, ...] = ()
+    cleared: int = -1
+
+    @classmethod
+    def read(cls, path: str) -> TileLog:
+        try:
+            table = DeltaTable(path)
+        except TableNotFoundError:
+            return cls()
+        history = [(entry["version"], entry.get("userMetadata")) for entry in table.history()]
+        found = (tile_commit_from_json(text, version=version) for version, text in reversed(history))
+        cleared = (tile_clearing_from_json(text) for _, text in history)
+        return cls(
+            version=table.version(),
+            commits=tuple(commit for commit in found if commit is not None),
+            cleared=max((seen for seen in cleared if seen is not None), default=-1),
+        )
+
+
+def tile_files(path: str) -> tuple[TileFile, ...]:
+    """Give the files of the newest version, as their folders and statistics describe them."""
+    actions = DeltaTable(path).get_add_actions(flatten=True)
+    names = actions.schema.names
+    wanted = (f"partition.{PART}", f"partition.{SIZE}", f"min.{TILE}", f"max.{TILE}", f"min.{BUILD}", f"max.{BUILD}")
+    empty = [None] * actions.num_rows
+    columns = [actions.column(name).to_pylist() if name in names else empty for name in (*wanted, "num_records")]
+    files = []
+    for part, size, first, last, least, greatest, rows in zip(*columns, strict=True):
+        has_statistics = None not in (first, last, least, greatest, rows)
+        tiles = TileRange(size=size, start=first, end=last + size) if has_statistics else None
+        files.append(TileFile(part=part, tiles=tiles, builds=(least or "", greatest or ""), rows=rows or 0))
+    return tuple(files)
