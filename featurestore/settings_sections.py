@@ -62,13 +62,14 @@ class UpkeepSettings:
     """How the offline tables are kept up, and when: a cron ``schedule``, ``"off"`` for no upkeep DAG.
 
     ``min_small_files`` files below half of ``target_file_mb`` are merged; files that no version of the last
-    ``retention_days`` has are deleted.
+    ``retention_days`` has are deleted. Rows that were replaced more than ``history_days`` ago are dropped; None: never.
     """
 
     schedule: str = "30 3 * * *"
     target_file_mb: int = 128
     min_small_files: int = 16
     retention_days: int = 7
+    history_days: int | None = None
 
 
 def parse_orchestration(value: object, origin: str) -> OrchestrationSettings:
@@ -101,15 +102,25 @@ def parse_upkeep(value: object, origin: str) -> UpkeepSettings:
     refuse_unknown(section, set(UpkeepSettings.__slots__), f"{origin}: upkeep")
     # Readers and publications that began before a compaction go on with the files of their time.
     least = {"retention_days": 7, "min_small_files": 2, "target_file_mb": 1}
+    # They may also have to read rows that were replaced since.
+    least["history_days"] = max(7, _whole(section.get("retention_days", 7)))
     for name, found in section.items():
         if name == "schedule":
             if not isinstance(found, str):
                 raise SettingsError(f"{origin}: upkeep: schedule: found {found!r}; valid are a cron text and 'off'")
-        elif type(found) is not int or found < least[name]:
+        elif name == "history_days" and found is None:
+            continue
+        elif _whole(found) < least[name]:
+            bound = " (retention_days), or none: then every row is kept" if name == "history_days" else ""
             raise SettingsError(
-                f"{origin}: upkeep: {name}: found {found!r}; valid is a whole number from {least[name]}"
+                f"{origin}: upkeep: {name}: found {found!r}; valid is a whole number from {least[name]}{bound}"
             )
     return UpkeepSettings(**section)
+
+
+def _whole(found: object) -> int:
+    """Give a whole number as it is, and -1 for what is none."""
+    return found if isinstance(found, int) and not isinstance(found, bool) else -1
 
 
 def section_of(value: object, origin: str, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -103,12 +103,17 @@ def changed_files(
 
 
 def changed_table_files(
-    path: str, before: Mapping[str, Any], after: Mapping[str, Any], timestamp: str | None
+    path: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    timestamp: str | None,
+    *,
+    is_no_change: Callable[[Sequence[Mapping[str, Any]]], bool] = lambda actions: False,
 ) -> FileChanges:
     """Read the commits of the Delta log after ``before["version"]`` up to ``after["version"]``.
 
-    Commits that only rewrite data (OPTIMIZE) or change the table's properties are no change. ``mtime_ns``, where
-    ``before`` has it, tells a table that was made anew at the same path.
+    Commits that only rewrite data (OPTIMIZE) or change the table's properties are no change, nor are those of which
+    ``is_no_change`` says so. ``mtime_ns``, where ``before`` has it, tells a table that was made anew at the same path.
     """
     first, last = int(before["version"]), int(after["version"])
     if last < first:
@@ -129,7 +134,7 @@ def changed_table_files(
         return FileChanges(unknown=f"the table's log has lost commits after version {first}")
     difference = _Difference()
     for actions in commits:
-        difference.take(actions)
+        difference.take(actions, changes=not is_no_change(actions))
     return difference.changes(filesystem, base, timestamp, has_feed=_has_feed(path, first, commits))
 
 
@@ -142,24 +147,24 @@ class _Difference:
     feed_files: set[str] = field(default_factory=set)
     has_changed: bool = False
 
-    def take(self, actions: Iterable[Mapping[str, Any]]) -> None:
+    def take(self, actions: Iterable[Mapping[str, Any]], *, changes: bool) -> None:
         feed: set[str] = set()
         gone: set[str] = set()
         for action in sorted(actions, key=lambda one: "add" in one):  # a commit removes, then adds
             if (one := action.get("remove")) is not None:
-                self._put(one, self.removed, self.added)
+                self._put(one, self.removed, self.added, changes=changes)
                 gone |= {one["path"]} if one.get("dataChange", True) else set()
             elif (one := action.get("add")) is not None:
-                self._put(one, self.added, self.removed)
+                self._put(one, self.added, self.removed, changes=changes)
                 gone |= {one["path"]} if one.get("dataChange", True) else set()
             elif (one := action.get("cdc")) is not None:
                 feed.add(one["path"])
         self.feed_files |= feed or gone
 
-    def _put(self, one: Mapping[str, Any], into: dict[Any, Any], out_of: dict[Any, Any]) -> None:
+    def _put(self, one: Mapping[str, Any], into: dict[Any, Any], out_of: dict[Any, Any], *, changes: bool) -> None:
         vector = one.get("deletionVector") or {}
         identity = (one["path"], f"{vector.get('pathOrInlineDv', '')}@{vector.get('offset', '')}")
-        self.has_changed |= bool(one.get("dataChange", True))
+        self.has_changed |= changes and bool(one.get("dataChange", True))
         if out_of.pop(identity, None) is None:
             into[identity] = one
 

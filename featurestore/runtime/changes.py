@@ -18,6 +18,7 @@ from featurestore.ir.schedule import PeriodSchedule
 from featurestore.plan.late_data import Reach, Touched, reach_of
 from featurestore.plan.readiness import raw_sources
 from featurestore.runtime.context import RuntimeContext
+from featurestore.stores.history_log import drops_superseded
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -71,7 +72,8 @@ def _parent_files(
     if old.get("delta_version") is None or old["version"] != new["version"]:
         return FileChanges(unknown="its state was not recorded")
     before, after = ({"version": state["delta_version"]} for state in (old, new))
-    files = changed_table_files(context.table_path(parent), before, after, EVENT_TIMESTAMP)
+    path = context.table_path(parent)
+    files = changed_table_files(path, before, after, EVENT_TIMESTAMP, is_no_change=drops_superseded)
     if not files.is_empty and files.unknown is None and not files.has_feed:
         return FileChanges(unknown="its change data feed does not reach back")
     return files

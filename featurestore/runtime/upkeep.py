@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
@@ -14,6 +15,7 @@ from featurestore.plan.upkeep import TableState, UpkeepPolicy, UpkeepStep, plan_
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.failures import first_line, foreign_errors
 from featurestore.runtime.faults import FaultPoint, reach
+from featurestore.runtime.history import drop_history, plan_history
 from featurestore.runtime.pace import Progress, silent
 from featurestore.runtime.results import JobResult, UpkeepResult, ViewResult, describe_error
 from featurestore.runtime.served import append_served
@@ -26,6 +28,7 @@ __all__ = ["plan_upkeep", "upkeep_policy", "upkeep_views"]
 
 logger = logging.getLogger(__name__)
 
+_APPEND_ONLY = "delta.appendOnly"
 _RETENTION = "delta.deletedFileRetentionDuration"
 _DELTAS_OWN_RETENTION = "interval 7 days"
 """What a table without the property has."""
@@ -106,6 +109,9 @@ def plan_upkeep(context: RuntimeContext, table: UpkeepTable) -> UpkeepStep:
     policy = upkeep_policy(context.settings.upkeep)
     files, now = DeltaFiles(table.path), context.clock()
     wanted = {**table.properties, _RETENTION: f"interval {policy.retention.days} days"}
+    history = None if table.node is None else plan_history(context, table.node)
+    if history is not None:
+        wanted |= {_APPEND_ONLY: "false"}
     found = {_RETENTION: _DELTAS_OWN_RETENTION, **files.properties}
     state = TableState(
         delta_version=files.version,
@@ -118,7 +124,8 @@ def plan_upkeep(context: RuntimeContext, table: UpkeepTable) -> UpkeepStep:
     holds = list(claim_holds(context, table, now=now)) if state.obsolete else []
     if table.node is not None and state.obsolete:
         holds += marker_holds(context, table.node, files)
-    return plan_table(table.name, state, policy, holds, now=now)
+    step = plan_table(table.name, state, policy, holds, now=now)
+    return step if history is None else replace(step, removal=history.removal)
 
 
 def _obsolete_tiles(table: UpkeepTable) -> ObsoleteTiles:
@@ -161,9 +168,11 @@ def _carry_out(context: RuntimeContext, table: UpkeepTable, step: UpkeepStep) ->
 
 
 def _remove(context: RuntimeContext, table: UpkeepTable) -> int:
+    """Delete the rows of a table that count no more; give how many."""
     from featurestore.stores.delta_tile_upkeep import clear_tiles
 
-    removed = clear_tiles(context.spark, table.path)
+    node = table.node
+    removed = clear_tiles(context.spark, table.path) if node is None else drop_history(context, node)
     if removed is None:
         logger.warning("%s is appended to without a pause; the next upkeep deletes what counts no more", table.name)
     reach(FaultPoint.REMOVED)

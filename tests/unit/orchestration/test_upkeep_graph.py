@@ -54,6 +54,10 @@ def test_a_submit_that_would_carry_one_view_is_left_out() -> None:
     ("options", "said"),
     [
         ({"retention_days": 6}, "upkeep: retention_days: found 6; valid is a whole number from 7"),
+        ({"history_days": 6}, r"history_days: found 6; valid is a whole number from 7 \(retention_days\), or none"),
+        ({"history_days": 9, "retention_days": 10}, "history_days: found 9; valid is a whole number from 10"),
+        ({"history_days": "30d"}, "upkeep: history_days: found '30d'; valid is a whole number from 7"),
+        ({"min_small_files": True}, "upkeep: min_small_files: found True; valid is a whole number from 2"),
         ({"schedule": 3}, "upkeep: schedule: found 3; valid are a cron text and 'off'"),
         ({"often": True}, "upkeep: unknown often; valid are"),
     ],
@@ -66,7 +70,10 @@ def test_settings_that_would_delete_too_early_or_mean_nothing_are_refused(
 
 
 def test_defaults(tmp_path: Path) -> None:
-    found = Settings(repo=tmp_path, project="shop").upkeep
+    assert parse_settings({"project": "shop", "upkeep": {"history_days": None}}, repo=tmp_path).upkeep == (
+        found := Settings(repo=tmp_path, project="shop").upkeep
+    )
+    assert found.history_days is None
     assert (found.schedule, found.target_file_mb, found.min_small_files, found.retention_days) == (
         "30 3 * * *",
         128,
