@@ -45,8 +45,9 @@ def template(project_maker: Callable[..., Project], store_opener: Callable[..., 
     store = store_opener(project, Clock(utc_now() - LONG_AGO))
     store.apply()
     assert store.backfill(VIEW, day(0), day(3), steps_per_run=1).exit_code is ExitCode.DONE
-    project.land([ride(2, day(1, hour=5), 2.5, 1)])
+    project.land([ride(2, day(2, hour=5), 2.5, 1)])
     assert store.repair(VIEW).exit_code is ExitCode.DONE
+    assert store.backfill(VIEW, day(3), day(4)).exit_code is ExitCode.DONE
     store.close()
     let_time_pass(project.root / ".featurestore" / "offline" / "views", LONG_AGO)
     project.write_config(upkeep="{min_small_files: 2, history_days: 7}")
