@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from featurestore.ir.tiles import PARTIALS
-from featurestore.plan.tile_coverage import Stretch, TileCommit, replay
+from featurestore.ir.tiles import PARTIALS, TOTALS
+from featurestore.plan.tile_coverage import TileCommit, replay, replay_totals
 from featurestore.plan.tile_ranges import Span, TileRange, cut, joined
 
-__all__ = ["ObsoleteTiles", "TileFile", "TileRows", "counting_rows", "obsolete_tiles"]
+__all__ = ["ObsoleteTiles", "StoredFile", "TileRows", "counting_rows", "obsolete_tiles"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileRows:
-    """The rows that a build wrote to ``parts`` (values of ``PART``), of the tiles in a range."""
+    """The rows that a build wrote to ``parts`` (values of ``PART``), of the tiles in a range.
+
+    Of a window's total the "tile" is its end, a microsecond long; its size is the window's length, 0 for a lifetime.
+    """
 
     build: str
     parts: frozenset[str]
@@ -24,7 +27,7 @@ class TileRows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TileFile:
+class StoredFile:
     """A file: all its rows are of one part and of builds between two names; no ``tiles`` where it has no statistics."""
 
     part: str
@@ -48,18 +51,27 @@ class ObsoleteTiles:
     whole_files: int = 0
 
 
-def counting_rows(stretches: Iterable[Stretch]) -> tuple[TileRows, ...]:
-    """Say which rows count in a replayed state: no reader of it, whatever its pin, asks for others.
+def counting_rows(commits: Sequence[TileCommit]) -> tuple[TileRows, ...]:
+    """Say which rows count after these commits: no reader of that state, whatever its pin, asks for others.
 
     A layer's partial aggregates and the values that it counts share builds and ranges.
     """
-    return tuple(
+    tiles = (
         TileRows(build=stretch.build, parts=frozenset({PARTIALS, *stretch.columns}), tiles=stretch.tiles)
-        for stretch in stretches
+        for stretch in replay(commits)
     )
+    totals = (
+        TileRows(
+            build=kept.build,
+            parts=frozenset({TOTALS}),
+            tiles=TileRange(size=kept.total.window or 0, start=kept.total.end, end=kept.total.end + 1),
+        )
+        for kept in replay_totals(commits)
+    )
+    return (*tiles, *totals)
 
 
-def obsolete_tiles(commits: Sequence[TileCommit], files: Iterable[TileFile], *, cleared: int) -> ObsoleteTiles:
+def obsolete_tiles(commits: Sequence[TileCommit], files: Iterable[StoredFile], *, cleared: int) -> ObsoleteTiles:
     """Find what counted when the table was last cleared (as of version ``cleared``), or came since, and counts no more.
 
     Rows of builds that the log does not name never counted. What is named here is named for good: a replay only takes
@@ -68,8 +80,8 @@ def obsolete_tiles(commits: Sequence[TileCommit], files: Iterable[TileFile], *, 
     """
     before = [commit for commit in commits if commit.version <= cleared]
     since = [commit for commit in commits if commit.version > cleared]
-    written = counting_rows([*replay(before), *(part for commit in since for part in replay([commit]))])
-    counting = counting_rows(replay(commits))
+    written = [*counting_rows(before), *(rows for commit in since for rows in counting_rows([commit]))]
+    counting = counting_rows(commits)
     known = {commit.build for commit in commits}
     strays, shares = [], []
     index = _Index.of(written), _Index.of(counting)
@@ -108,8 +120,8 @@ class _Index:
             {key: {build: joined(spans) for build, spans in builds.items()} for key, builds in found.items()},
         )
 
-    def length(self, file: TileFile) -> int:
-        """Give how many microseconds of tiles a file's builds have inside its range, all builds together."""
+    def length(self, file: StoredFile) -> int:
+        """Give how many microseconds of tiles, or how many totals, a file's builds have inside its range."""
         assert file.tiles is not None
         builds = self.spans.get((file.part, file.tiles.size), {})
         first, last = file.builds
@@ -117,7 +129,7 @@ class _Index:
         return sum(_common(builds.get(build, ()), file.tiles.span) for build in named)
 
 
-def _share(file: TileFile, written: _Index, counting: _Index) -> float:
+def _share(file: StoredFile, written: _Index, counting: _Index) -> float:
     """Estimate which share of a file's rows counts no more; 0 where that is not known."""
     if file.tiles is None or not (wrote := written.length(file)):
         return 0.0

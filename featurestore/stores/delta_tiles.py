@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 from delta.exceptions import MetadataChangedException, ProtocolChangedException
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from featurestore.ir.tiles import BUILD, PART, SIZE, TILE
+from featurestore.ir.tiles import BUILD, PART, SIZE, TILE, TOTALS
 from featurestore.plan.tile_coverage import TileCommit
 from featurestore.plan.tile_ranges import TileRange
-from featurestore.plan.tile_upkeep import TileFile
+from featurestore.plan.tile_upkeep import StoredFile
 from featurestore.stores.tile_json import tile_clearing_from_json, tile_commit_from_json
 
 __all__ = ["TileLog", "tile_files"]
@@ -43,7 +43,7 @@ class TileLog:
         )
 
 
-def tile_files(path: str) -> tuple[TileFile, ...]:
+def tile_files(path: str) -> tuple[StoredFile, ...]:
     """Give the files of the newest version, as their folders and statistics describe them."""
     actions = DeltaTable(path).get_add_actions(flatten=True)
     names = actions.schema.names
@@ -53,6 +53,7 @@ def tile_files(path: str) -> tuple[TileFile, ...]:
     files = []
     for part, size, first, last, least, greatest, rows in zip(*columns, strict=True):
         has_statistics = None not in (first, last, least, greatest, rows)
-        tiles = TileRange(size=size, start=first, end=last + size) if has_statistics else None
-        files.append(TileFile(part=part, tiles=tiles, builds=(least or "", greatest or ""), rows=rows or 0))
+        length = 1 if part == TOTALS else size
+        tiles = TileRange(size=size, start=first, end=last + length) if has_statistics else None
+        files.append(StoredFile(part=part, tiles=tiles, builds=(least or "", greatest or ""), rows=rows or 0))
     return tuple(files)
