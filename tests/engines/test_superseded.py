@@ -17,12 +17,14 @@ from pyspark.sql import functions as F
 
 from featurestore.engines.spark.superseded import superseded_rows
 from featurestore.intervals import Interval
-from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, IS_DELETED
+from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP, INPUTS_TIMESTAMP, IS_DELETED
 from featurestore.ir.nodes import SqlTransformation, ViewNode
 from featurestore.stores.delta import DeltaStore
 from featurestore.stores.delta_removal import ROWS, TABLE, remove_rows
+from featurestore.stores.delta_schema import columns_ddl, table_columns
 from featurestore.stores.delta_upkeep import set_properties
 from featurestore.stores.history_log import restatements, superseded_to_json
+from tests.support.nodes import prediction_view
 from tests.support.offline_views import at, commit_record, day, plain_view, table_rows
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
@@ -136,6 +138,22 @@ def test_a_query_keeps_its_first_statements_which_tell_when_its_steps_end(
     named = [sorted(tuple(row[name] for name in IDENTITY) for row in some) for some in (found, expected)]
     assert named[0] == named[1]
     assert len(expected) < len(gone(rows))
+
+
+def test_a_prediction_of_newer_inputs_than_what_replaced_it_stays(spark: SparkSession) -> None:
+    """The greatest time of inputs that a key ever had is in its online stamp, once a row was withdrawn."""
+    view = prediction_view()
+    said = [(1, "06", "04"), (1, "07", "05"), (1, "08", "05"), (2, "06", "05"), (2, "07", "04"), (3, "06", "05")]
+    rows = [
+        {"user_id": user, EVENT_TIMESTAMP: at("05"), CREATED_TIMESTAMP: at(created), INPUTS_TIMESTAMP: at(inputs)}
+        for user, created, inputs in said
+    ]
+    columns = table_columns(view)
+    full = [{IS_DELETED: False, **row} for row in rows]
+    values = [tuple(row.get(column.name) for column in columns) for row in full]
+    found = superseded_rows(spark.createDataFrame(values, columns_ddl(columns)), view, until=UNTIL)
+    left = [(row["user_id"], row[CREATED_TIMESTAMP]) for row in found.toArrow().to_pylist()]
+    assert sorted(left) == [(1, at("06")), (1, at("07"))]
 
 
 def test_runs_append_while_rows_are_dropped(spark: SparkSession, store: DeltaStore) -> None:
