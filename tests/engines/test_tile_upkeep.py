@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from featurestore.intervals import Interval
+from featurestore.ir.nodes import AggregationNode, Aggregations, ViewNode
 from featurestore.ir.tiles import BUILD, PART, SIZE, TILE
 from featurestore.plan.tile_coverage import TileCommit, replay
 from featurestore.plan.tile_upkeep import obsolete_tiles
@@ -20,10 +22,15 @@ from featurestore.stores.delta_tile_upkeep import clear_tiles
 from featurestore.stores.delta_tiles import DeltaTiles
 from featurestore.stores.delta_upkeep import compact, set_properties, vacuum
 from featurestore.stores.tile_log import TileLog, tile_files
-from tests.engines.test_stored_tiles import Tiled, daily, day, metrics
-from tests.support.engine_runs import aggregation, file_source, instant, write_events
+from tests.support.engine_runs import aggregation, file_source, instant, view_of, write_events
+from tests.support.tiled import Tiled, evaluate
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("interpreted"),
+]
 
 EVENTS = [
     (key, instant(f"{day:02} {hour:02}:00"), 1, 0.1 * hour, None)
@@ -31,6 +38,16 @@ EVENTS = [
     for day in range(1, 8)
     for hour in (1, 23)
 ]
+
+
+def daily(*items: AggregationNode) -> ViewNode:
+    return view_of({item.name: item.dtype for item in items}, Aggregations(items=items))
+
+
+def day(number: int) -> Interval:
+    return Interval(instant(f"{number:02}"), instant(f"{number + 1:02}"))
+
+
 VIEW = daily(aggregation("week", "sum", "n", 7, Int64), aggregation("kinds", "top_k", "n", 7, Array(Int64), k=1))
 LONGER = daily(aggregation("all", "sum", "n", 20, Int64), aggregation("week", "sum", "n", 7, Int64))
 
@@ -47,15 +64,6 @@ def land(folder: Path, name: str, rows: Sequence[tuple[object, ...]]) -> None:
 def values(tiled: Tiled, number: int = 7) -> list[tuple[object, ...]]:
     rows = tiled.run(VIEW, day(number), first=True).rows.collect()
     return sorted((row["k"], row["week"], row["kinds"]) for row in rows)
-
-
-@pytest.fixture(autouse=True)
-def interpreted(spark: SparkSession) -> Iterator[None]:
-    """Run plans as they are: compiling them takes longer than these few rows do."""
-    name = "spark.sql.codegen.wholeStage"
-    spark.conf.set(name, "false")
-    yield
-    spark.conf.unset(name)
 
 
 @pytest.fixture
@@ -92,7 +100,7 @@ def test_rows_that_count_no_more_go_and_all_others_stay(spark: SparkSession, tmp
     assert rows_of(spark, path) == counting
     version = DeltaFiles(path).version
     assert clear_tiles(spark, path) == 0 and DeltaFiles(path).version == version
-    assert metrics(built.run(VIEW, day(7), first=True), tmp_path)["rows_read"] == 0, "no tile is built anew"
+    assert evaluate(built.run(VIEW, day(7), first=True), tmp_path)["rows_read"] == 0, "no tile is built anew"
 
     # What dies later lies in files with rows of other builds.
     compact(spark, path, target_file_bytes=1 << 20)
