@@ -57,8 +57,9 @@ def columns_ddl(columns: tuple[TableColumn, ...]) -> str:
 def table_properties(view: StoredViewNode) -> dict[str, str]:
     """Give the table's Delta properties.
 
-    Rows are only ever appended. The log is kept for ever because the ledger is rebuilt from it. Statistics are
-    collected on keys and times alone: only they are filtered by.
+    Rows are only ever appended, until upkeep is told to drop replaced ones (``history_days``). The log is kept for
+    ever because the ledger is rebuilt from it. Statistics are collected on keys and times alone: only they are
+    filtered by.
     """
     filtered = [key.name for key in view.join_keys if _has_statistics(key.dtype)]
     return {

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from featurestore.plan.tile_upkeep import ObsoleteTiles
 from featurestore.plan.upkeep import Hold, TableState, UpkeepPolicy, UpkeepStep, plan_table
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -31,6 +32,42 @@ def plan(sizes: list[int], *holds: Hold, obsolete: int = 0) -> UpkeepStep:
 def test_small_files_are_merged_once_there_are_enough_of_them(sizes: list[int], pays: bool, reason: str) -> None:
     compaction = plan(sizes).compaction
     assert (compaction.pays, compaction.reason) == (pays, reason)
+
+
+def test_files_are_merged_with_others_of_their_folder() -> None:
+    def found(*folders: tuple[int, ...]) -> tuple[bool, str]:
+        state = TableState(delta_version=9, folders=folders, obsolete=0)
+        compaction = plan_table("tiles", state, POLICY, (), now=NOW).compaction
+        return compaction.pays, compaction.reason
+
+    assert found(*[(MIB,)] * 9) == (
+        False,
+        "0 of 9 files are below 4 MiB and lie beside others; from 4 on they are merged",
+    )
+    assert found((MIB, MIB), (MIB, MIB, 8 * MIB), (MIB,)) == (
+        True,
+        "4 of 6 files are below 4 MiB and lie beside others; their 4.0 MiB fit into 2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("tiles", "small", "pays", "reason"),
+    [
+        (ObsoleteTiles(total=100), 0, False, "all of 100 rows count"),
+        (ObsoleteTiles(total=100, count=19, files=3), 0, False, "from 20% or 4 whole files on they are deleted"),
+        (ObsoleteTiles(total=100, count=20, files=3), 0, True, "in 3 files, 0 of which have no others"),
+        (ObsoleteTiles(total=100, count=4, files=5, whole_files=4), 0, True, "in 5 files, 4 of which have no others"),
+        (ObsoleteTiles(total=100, count=1, files=1), 4, True, "in 1 files; they go before files are merged"),
+    ],
+)
+def test_rows_of_tiles_that_count_no_more_go_when_it_is_worth_it(
+    tiles: ObsoleteTiles, small: int, pays: bool, reason: str
+) -> None:
+    state = TableState(delta_version=9, folders=((MIB,) * small,), obsolete=0, tiles=tiles)
+    removal = plan_table("tiles", state, POLICY, (), now=NOW).removal
+    assert removal is not None
+    assert (removal.pays, removal.rows) == (pays, tiles.count)
+    assert removal.reason.endswith(reason)
 
 
 def test_a_table_with_nothing_to_do_is_not_due() -> None:
