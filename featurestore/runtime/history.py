@@ -14,7 +14,7 @@ from featurestore.codec.pointer import Marker
 from featurestore.intervals import show_duration
 from featurestore.ir.columns import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from featurestore.ir.ddl import quote
-from featurestore.ir.nodes import StoredViewNode, ViewNode
+from featurestore.ir.nodes import SourceInput, StoredViewNode, ViewNode
 from featurestore.plan.pending import pinned_parts, unresolved
 from featurestore.plan.readiness import raw_sources
 from featurestore.plan.upkeep import Removal
@@ -98,12 +98,16 @@ def drop_history(context: RuntimeContext, view: StoredViewNode) -> int | None:
 
 
 def _has_created_times(context: RuntimeContext, view: StoredViewNode) -> bool:
-    """Say whether one computation may give several statements of an event time: the source says when each was made."""
+    """Say whether one computation may give several statements of an event time: the source says when each was made.
+
+    A version that is not applied any more may have sources that are gone: then it may.
+    """
     if not isinstance(view, ViewNode) or view.is_aggregate:
         return False
-    return any(
-        getattr(source, "created_timestamp_column", None) is not None for source in raw_sources(context.manifest, view)
-    )
+    named = {entry.source for entry in view.inputs if isinstance(entry, SourceInput)}
+    if not named <= context.manifest.sources.keys():
+        return True
+    return any(source.created_timestamp_column is not None for source in raw_sources(context.manifest, view))
 
 
 def _unpublished(context: RuntimeContext, view: StoredViewNode) -> Iterator[str]:
