@@ -40,7 +40,7 @@ def project(project_maker: Callable[..., Project]) -> Project:
     start = f"datetime({FIRST.year}, {FIRST.month}, {FIRST.day}, tzinfo=timezone.utc)"
     text = CORE.replace("datetime(2026, 3, 1, tzinfo=timezone.utc)", start)
     made = project_maker(package="rides_scheduled", definitions=text, rides=RIDES)
-    made.write_config(orchestration="{one_dag_per_schedule: true, retries: 0}")
+    made.write_config(orchestration="{one_dag_per_schedule: true, retries: 0}", spark="{profile: local}")
     (made.root / "dags").mkdir()
     loader = Path(__file__).resolve().parents[2] / "dags" / "featurestore_dags.py"
     (made.root / "dags" / loader.name).write_text(loader.read_text(encoding="utf-8"), encoding="utf-8")
