@@ -25,12 +25,7 @@ from featurestore.stores.tile_log import TileLog, tile_files
 from tests.support.engine_runs import aggregation, file_source, instant, view_of, write_events
 from tests.support.tiled import Tiled, evaluate
 
-pytestmark = [
-    pytest.mark.spark,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.usefixtures("interpreted"),
-]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(300)]
 
 EVENTS = [
     (key, instant(f"{day:02} {hour:02}:00"), 1, 0.1 * hour, None)
