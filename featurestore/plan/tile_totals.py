@@ -14,9 +14,10 @@ from typing import TypeAlias
 
 from featurestore.intervals import Interval, to_micros
 from featurestore.plan.tile_coverage import StandingTotal
+from featurestore.plan.tile_files import StoredFile, rows_in, rows_of
 from featurestore.plan.tile_ranges import TileRange, Total, decompose, window_tiles
 
-__all__ = ["TileFile", "TotalBuild", "TotalTiles", "plan_totals", "rows_in", "total_tiles"]
+__all__ = ["TotalBuild", "TotalTiles", "plan_totals", "total_tiles"]
 
 Window: TypeAlias = timedelta | None
 
@@ -46,17 +47,6 @@ class TotalTiles:
     expired: tuple[TileRange, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileFile:
-    """What a table's log says of a data file: ``first`` and ``last`` are starts of tiles, or ends of totals."""
-
-    size: int
-    is_total: bool
-    first: int
-    last: int
-    rows: int
-
-
 def total_tiles(window: Window, step: Interval, base: int, sizes: Sequence[int]) -> TotalTiles:
     """Cut what a window has beside the total that stands at ``base``, not after the step's start."""
     start, end = to_micros(step.start), to_micros(step.end)
@@ -78,7 +68,7 @@ def plan_totals(
     step: Interval,
     sizes: Sequence[int],
     standing: Iterable[StandingTotal],
-    files: Sequence[TileFile],
+    files: Sequence[StoredFile],
 ) -> tuple[Mapping[Window, StandingTotal], tuple[TotalBuild, ...]]:
     """Choose for each long window, by the columns that it needs, the total that it starts from.
 
@@ -99,7 +89,7 @@ def plan_totals(
         build = TotalBuild(columns=columns, total=total, base=None, added=all_tiles, taken=())
         if base is not None:
             beside = total_tiles(window, step, base.total.end, sizes)
-            news, own = rows_in((*beside.added, *beside.taken), files), _rows_of(base.total, files)
+            news, own = rows_in((*beside.added, *beside.taken), files), rows_of(base.total, files)
             if news <= own:
                 chosen[window] = base
                 continue
@@ -114,30 +104,3 @@ def _leads_to(kept: Total, wanted: Total, sizes: Sequence[int]) -> bool:
     if kept.window != wanted.window or kept.end > wanted.end or kept.end % sizes[0]:
         return False
     return kept.window is None or kept.end > wanted.end - kept.window
-
-
-def rows_in(ranges: Iterable[TileRange], files: Sequence[TileFile]) -> int:
-    """Estimate the rows of tiles from files' bounds, as if a file's rows were spread evenly over its tiles.
-
-    Where there are none of a size, finer ones are taken, of which they would be made.
-    """
-    sizes = sorted({file.size for file in files if not file.is_total}, reverse=True)
-    rows = 0.0
-    for tiles in ranges:
-        estimates = (_rows_of_size(size, tiles, files) for size in sizes if size <= tiles.size)
-        rows += next((estimate for estimate in estimates if estimate), 0.0)
-    return round(rows)
-
-
-def _rows_of_size(size: int, tiles: TileRange, files: Sequence[TileFile]) -> float:
-    rows = 0.0
-    for file in files:
-        first, last = max(file.first, tiles.start), min(file.last, tiles.end - size)
-        if file.size == size and not file.is_total and first <= last:
-            rows += file.rows * (last - first + size) / (file.last - file.first + size)
-    return rows
-
-
-def _rows_of(total: Total, files: Iterable[TileFile]) -> int:
-    same = [file for file in files if file.is_total and file.size == (total.window or 0)]
-    return max((file.rows for file in same if file.first <= total.end <= file.last), default=0)

@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 from featurestore.ir.tiles import PARTIALS, TOTALS
 from featurestore.plan.tile_coverage import TileCommit, replay, replay_totals
+from featurestore.plan.tile_files import StoredFile
 from featurestore.plan.tile_ranges import Span, TileRange, cut, joined
 
-__all__ = ["ObsoleteTiles", "StoredFile", "TileRows", "counting_rows", "obsolete_tiles"]
+__all__ = ["ObsoleteTiles", "TileRows", "counting_rows", "obsolete_tiles"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +25,6 @@ class TileRows:
     build: str
     parts: frozenset[str]
     tiles: TileRange
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFile:
-    """A file: all its rows are of one part and of builds between two names; no ``tiles`` where it has no statistics."""
-
-    part: str
-    tiles: TileRange | None
-    builds: tuple[str, str]
-    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from featurestore.engines.base import SourcePin
@@ -25,6 +25,7 @@ from featurestore.plan.tile_coverage import (
     unchanged,
     unchanged_totals,
 )
+from featurestore.plan.tile_files import bytes_with
 from featurestore.plan.tile_ranges import Span, joined
 from featurestore.plan.tile_totals import TotalBuild
 from featurestore.runtime.faults import FaultPoint, reach
@@ -70,9 +71,9 @@ def standing_tiles(
 ) -> StandingTiles:
     """Have all tiles of a run's windows in the table of its source and keys, right for the pinned source.
 
-    At most two commits: what is lacking, and coarser tiles that are made of it. A crash after either loses nothing:
-    the table's log says what is there, and the next call goes on from it. Where another run builds the same tiles
-    meanwhile, each is read from one of the two builds.
+    A commit for what is lacking, and one for coarser tiles and totals that are made of it; a daily step has one for
+    both. A crash after either loses nothing: the table's log says what is there, and the next call goes on from it.
+    Where another run builds the same tiles meanwhile, each is read from one of the two builds.
     """
     from featurestore.engines.spark.engine import steps_of_run
     from featurestore.engines.spark.metrics import PassCounts
@@ -85,12 +86,13 @@ def standing_tiles(
         log = tiles.log(location)
         version = log.version  # with what upkeep deleted: files of an older one may be gone
         stretches, totals, changed = _right(engine, source, pin, log.commits)
-        need = work.need(steps, totals, partial(tiles.files, location, version))
+        files = cache(partial(tiles.files, location, version))
+        need = work.need(steps, totals, files)
         first, then = to_build(need.ranges, need.columns, stretches, unit=need.unit)
         builds = first or then
         if not builds and not need.totals:
             table = tiles.read(location, version)
-            size = tiles.size(location, version, need.ranges, [base.total for base in need.bases.values()])
+            size = bytes_with(need.ranges, [base.total for base in need.bases.values()], files())
             return StandingTiles(work=work, table=table, stretches=stretches, bases=need.bases, size=size, built=built)
         ready = [total for total in need.totals if _stands(total, stretches, need.unit)]
         layers = [Layer(columns=build.columns, ranges=build.ranges) for build in builds]

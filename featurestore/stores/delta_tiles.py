@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 
-import pyarrow as pa
 from delta.exceptions import MetadataChangedException, ProtocolChangedException
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from featurestore.ir.tiles import BUILD, PART, PARTIALS, PERIOD, SIZE, TILE, TOTALS
+from featurestore.ir.tiles import BUILD, PART, PERIOD, SIZE, TILE
 from featurestore.plan.tile_coverage import TileCommit
-from featurestore.plan.tile_ranges import TileRange, Total
-from featurestore.plan.tile_totals import TileFile
+from featurestore.plan.tile_files import StoredFile
 from featurestore.stores.delta_creation import create_table
 from featurestore.stores.delta_schema import tile_properties
 from featurestore.stores.hadoop_files import delete_folder
 from featurestore.stores.tile_json import tile_commit_to_json
-from featurestore.stores.tile_log import TileLog
+from featurestore.stores.tile_log import TileLog, tile_files
 
 __all__ = ["DeltaTiles"]
 
@@ -52,36 +48,13 @@ class DeltaTiles:
         """Give the builds that the log has, oldest first."""
         return list(self.log(location).commits)
 
-    def files(self, location: str, version: int) -> list[TileFile]:
-        """Give the files of partial aggregates as of a version, from the log; none before 0. Starts no Spark job."""
-        if version < 0:
-            return []
-        files = pa.table(DeltaTable(self.path(location), version=version).get_add_actions(flatten=True))
-        names = [f"partition.{PART}", f"partition.{SIZE}", f"min.{TILE}", f"max.{TILE}", "num_records"]
-        return [
-            TileFile(size=size, is_total=part == TOTALS, first=first, last=last, rows=rows)
-            for part, size, first, last, rows in zip(*(files[name].to_pylist() for name in names), strict=True)
-            if part in (PARTIALS, TOTALS) and rows
-        ]
+    def files(self, location: str, version: int) -> tuple[StoredFile, ...]:
+        """Give the table's files as of a version; none before 0. Starts no Spark job."""
+        return tile_files(self.path(location), version=version) if version >= 0 else ()
 
     def read(self, location: str, version: int) -> DataFrame:
         """Read the table as of a version, builds that do not count included."""
         return self._spark.read.format("delta").option("versionAsOf", version).load(self.path(location))
-
-    def size(self, location: str, version: int, ranges: Collection[TileRange], totals: Collection[Total] = ()) -> int:
-        """Give the bytes of the files that may have tiles of the ranges, or totals; from the log, by no Spark job."""
-
-        def is_read(part: str, size: int, first: int | None, last: int | None) -> bool:
-            if first is None or last is None:
-                return True
-            if part == TOTALS:
-                return any((total.window or 0) == size and first <= total.end <= last for total in totals)
-            return any(tiles.size == size and tiles.start <= last and first < tiles.end for tiles in ranges)
-
-        files = pa.table(DeltaTable(self.path(location), version=version).get_add_actions(flatten=True))
-        names = (f"partition.{PART}", f"partition.{SIZE}", f"min.{TILE}", f"max.{TILE}", "size_bytes")
-        found = zip(*(files[name].to_pylist() for name in names), strict=True)
-        return sum(size_bytes for *place, size_bytes in found if is_read(*place))
 
     def append(self, rows: DataFrame, location: str, commit: TileCommit) -> None:
         """Commit a build's tiles in one append; columns that the table lacks are added.

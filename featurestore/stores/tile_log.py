@@ -9,8 +9,8 @@ from deltalake.exceptions import TableNotFoundError
 
 from featurestore.ir.tiles import BUILD, PART, SIZE, TILE, TOTALS
 from featurestore.plan.tile_coverage import TileCommit
+from featurestore.plan.tile_files import StoredFile
 from featurestore.plan.tile_ranges import TileRange
-from featurestore.plan.tile_upkeep import StoredFile
 from featurestore.stores.tile_json import tile_clearing_from_json, tile_commit_from_json
 
 __all__ = ["TileLog", "tile_files"]
@@ -43,17 +43,20 @@ class TileLog:
         )
 
 
-def tile_files(path: str) -> tuple[StoredFile, ...]:
-    """Give the files of the newest version, as their folders and statistics describe them."""
-    actions = DeltaTable(path).get_add_actions(flatten=True)
+def tile_files(path: str, *, version: int | None = None) -> tuple[StoredFile, ...]:
+    """Give the files of a version, or of the newest, as their folders and statistics describe them."""
+    actions = DeltaTable(path, version=version).get_add_actions(flatten=True)
     names = actions.schema.names
     wanted = (f"partition.{PART}", f"partition.{SIZE}", f"min.{TILE}", f"max.{TILE}", f"min.{BUILD}", f"max.{BUILD}")
     empty = [None] * actions.num_rows
-    columns = [actions.column(name).to_pylist() if name in names else empty for name in (*wanted, "num_records")]
+    columns = [
+        actions.column(name).to_pylist() if name in names else empty for name in (*wanted, "num_records", "size_bytes")
+    ]
     files = []
-    for part, size, first, last, least, greatest, rows in zip(*columns, strict=True):
+    for part, size, first, last, least, greatest, rows, size_bytes in zip(*columns, strict=True):
         has_statistics = None not in (first, last, least, greatest, rows)
         length = 1 if part == TOTALS else size
         tiles = TileRange(size=size, start=first, end=last + length) if has_statistics else None
-        files.append(StoredFile(part=part, tiles=tiles, builds=(least or "", greatest or ""), rows=rows or 0))
+        builds = (least or "", greatest or "")
+        files.append(StoredFile(part=part, tiles=tiles, builds=builds, rows=rows or 0, size_bytes=size_bytes))
     return tuple(files)

@@ -37,8 +37,9 @@ from featurestore.ir.ddl import quote
 from featurestore.ir.nodes import Aggregations, DeltaSourceNode, FileSourceNode, ViewNode
 from featurestore.ir.tiles import BUILD, EVENTS, PART, PARTIALS, PERIOD, SIZE, TILE, TOTALS
 from featurestore.plan.tile_coverage import Build, StandingTotal, Stretch, choose
+from featurestore.plan.tile_files import StoredFile
 from featurestore.plan.tile_ranges import LADDER, TileRange, begins_with_time, joined, tile_sizes
-from featurestore.plan.tile_totals import TileFile, TotalBuild, plan_totals
+from featurestore.plan.tile_totals import TotalBuild, plan_totals
 
 __all__ = ["StandingTiles", "StoredTiles", "TileNeed"]
 
@@ -89,7 +90,7 @@ class StoredTiles:
         return Steps.of(steps, self._items, first=first, sizes=self._sizes, bases=ends)
 
     def need(
-        self, steps: Sequence[Interval], standing: Sequence[StandingTotal], files: Callable[[], Sequence[TileFile]]
+        self, steps: Sequence[Interval], standing: Sequence[StandingTotal], files: Callable[[], Sequence[StoredFile]]
     ) -> TileNeed:
         """Say which tiles and totals the steps' windows consist of; ``files`` of the table are asked for totals."""
         grid = grid_micros(self._view.schedule)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.intervals import Interval, to_micros
+from featurestore.ir.tiles import PARTIALS, TOTALS
 from featurestore.plan.tile_coverage import Layer, StandingTotal, TileCommit, replay_totals
+from featurestore.plan.tile_files import StoredFile, bytes_with, rows_in
 from featurestore.plan.tile_ranges import LADDER, TileRange, Total, tile_sizes
-from featurestore.plan.tile_totals import TileFile, TotalBuild, plan_totals, rows_in, total_tiles
+from featurestore.plan.tile_totals import TotalBuild, plan_totals, total_tiles
 
 HOUR, DAY, EIGHT = LADDER[1:4]
 SIZES = tile_sizes(DAY)
@@ -42,12 +45,18 @@ def commit(version: int, *totals: Total, columns: str = "a", **overrides: Any) -
     return TileCommit(**(values | overrides))
 
 
-def day_files(rows: int, *, own: int, days_ago: int) -> list[TileFile]:
+def file_of(size: int, first: int, last: int, rows: int, *, part: str = PARTIALS) -> StoredFile:
+    end = last + (1 if part == TOTALS else size)
+    tiles = TileRange(size=size, start=first, end=end)
+    return StoredFile(part=part, tiles=tiles, builds=("b", "b"), rows=rows, size_bytes=rows)
+
+
+def day_files(rows: int, *, own: int, days_ago: int) -> list[StoredFile]:
     """A file for each day around today, and one of a total."""
     days = [TODAY + number * DAY for number in range(-40, 2)]
-    files = [TileFile(size=DAY, is_total=False, first=day, last=day, rows=rows) for day in days]
+    files = [file_of(DAY, day, day, rows) for day in days]
     end = TODAY - days_ago * DAY
-    return [*files, TileFile(size=30 * DAY, is_total=True, first=end, last=end, rows=own)]
+    return [*files, file_of(30 * DAY, end, end, own, part=TOTALS)]
 
 
 def instants(ranges: Iterable[TileRange]) -> Counter[int]:
@@ -77,7 +86,7 @@ def test_of_a_lifetime_nothing_falls_out() -> None:
 
 
 def planned(
-    standing: Sequence[StandingTotal], files: Sequence[TileFile], window: timedelta | None = MONTH, columns: str = "a"
+    standing: Sequence[StandingTotal], files: Sequence[StoredFile], window: timedelta | None = MONTH, columns: str = "a"
 ) -> tuple[Mapping[timedelta | None, StandingTotal], tuple[TotalBuild, ...]]:
     return plan_totals({window: frozenset(columns)}, STEP, SIZES, standing, files)
 
@@ -93,8 +102,8 @@ def test_a_total_does_until_what_has_come_and_gone_is_more() -> None:
 
 
 def test_where_a_windows_tiles_are_fewer_a_total_is_made_of_them() -> None:
-    emptied = [file for file in day_files(6, own=200, days_ago=1) if file.is_total]
-    fallen = TileFile(size=DAY, is_total=False, first=TODAY - 31 * DAY, last=TODAY - 31 * DAY, rows=300)
+    emptied = [file for file in day_files(6, own=200, days_ago=1) if file.part == TOTALS]
+    fallen = file_of(DAY, TODAY - 31 * DAY, TODAY - 31 * DAY, 300)
     _, (build,) = planned([total(1)], [*emptied, fallen])
     assert build.base is None
     assert instants(build.added) == Counter(range(TODAY - 30 * DAY, TODAY, DAY))
@@ -135,14 +144,30 @@ def test_a_short_window_has_no_total() -> None:
 
 def test_rows_are_estimated_by_bounds_of_files() -> None:
     files = [
-        TileFile(size=DAY, is_total=False, first=0, last=9 * DAY, rows=100),
-        TileFile(size=DAY, is_total=True, first=0, last=0, rows=7),
-        TileFile(size=EIGHT, is_total=False, first=0, last=0, rows=8),
+        file_of(DAY, 0, 9 * DAY, 100),
+        file_of(DAY, 0, 0, 7, part=TOTALS),
+        file_of(EIGHT, 0, 0, 8),
     ]
     days = [TileRange(size=DAY, start=-3 * DAY, end=2 * DAY), TileRange(size=DAY, start=9 * DAY, end=12 * DAY)]
     assert rows_in(days, files) == 20 + 10
     assert rows_in([TileRange(size=EIGHT, start=0, end=EIGHT)], files) == 8
     assert rows_in([TileRange(size=EIGHT, start=EIGHT, end=2 * EIGHT)], files) == 20, "of days there"
+
+
+def test_bytes_are_those_of_files_that_may_have_something() -> None:
+    files = [
+        file_of(DAY, 0, 9 * DAY, 1),
+        file_of(EIGHT, 0, 0, 10),
+        file_of(30 * DAY, 5 * DAY, 5 * DAY, 100, part=TOTALS),
+        file_of(0, 5 * DAY, 5 * DAY, 1000, part=TOTALS),
+        replace(file_of(DAY, 0, 0, 10_000), tiles=None),
+    ]
+    last_day = TileRange(size=DAY, start=9 * DAY, end=10 * DAY)
+    assert bytes_with([last_day], [], files) == 10_001
+    assert bytes_with([TileRange(size=DAY, start=10 * DAY, end=11 * DAY)], [], files) == 10_000
+    assert bytes_with([last_day, TileRange(size=EIGHT, start=0, end=EIGHT)], [], files) == 10_011
+    assert bytes_with([], [Total(window=30 * DAY, end=5 * DAY)], files) == 10_100
+    assert bytes_with([], [Total(window=None, end=5 * DAY), Total(window=30 * DAY, end=6 * DAY)], files) == 11_000
 
 
 FIRST, SECOND = Total(window=10 * DAY, end=20 * DAY), Total(window=None, end=20 * DAY)

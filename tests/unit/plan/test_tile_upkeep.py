@@ -10,8 +10,9 @@ import pytest
 
 from featurestore.ir.tiles import PARTIALS, TOTALS
 from featurestore.plan.tile_coverage import Layer, TileCommit, replay, replay_totals
+from featurestore.plan.tile_files import StoredFile
 from featurestore.plan.tile_ranges import Span, TileRange, Total
-from featurestore.plan.tile_upkeep import StoredFile, TileRows, obsolete_tiles
+from featurestore.plan.tile_upkeep import TileRows, obsolete_tiles
 
 Row = tuple[str, str, int, int]
 """Build, part, size, start."""
