@@ -42,13 +42,18 @@ Features = Sequence[str] | str | ServiceNode
 
 
 def plan_request(
-    manifest: Manifest, features: Features, full_feature_names: bool = False, *, versions: ServedVersions | None = None
+    manifest: Manifest,
+    features: Features,
+    full_feature_names: bool = False,
+    *,
+    versions: ServedVersions | None = None,
+    offline: bool = False,
 ) -> RequestPlan:
-    """Resolve names into rows to read and values to compute.
+    """Resolve names into rows to read and values to compute; ``offline``: also of views that are not served online.
 
     Raises FeatureNotFound with close matches, and FeatureNameCollision where two features share an output name.
     """
-    planner = _Planner(manifest, versions or ManifestVersions(manifest), full_feature_names)
+    planner = _Planner(manifest, versions or ManifestVersions(manifest), full_feature_names, offline)
     for reference in _references(manifest, features):
         planner.add(reference)
     return planner.plan()
@@ -83,10 +88,11 @@ def _of_service(ref: FeatureRef) -> Reference:
 class _Planner:
     """Collects the parts of one plan; each read, call and prediction is there once."""
 
-    def __init__(self, manifest: Manifest, versions: ServedVersions, full_names: bool) -> None:
+    def __init__(self, manifest: Manifest, versions: ServedVersions, full_names: bool, offline: bool) -> None:
         self._manifest = manifest
         self._versions = versions
         self._full_names = full_names
+        self._offline = offline
         self._reads: dict[tuple[int, str, int, tuple[str, ...]], int] = {}
         self._read_list: list[ViewRead] = []
         self._calls: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
@@ -182,7 +188,7 @@ class _Planner:
                     version=ref.version,
                 )
             node, is_published = pinned, True
-        if not getattr(node, "online", True):
+        if not self._offline and not getattr(node, "online", True):
             raise FeatureNotFound(
                 f"{ref.text!r}: view {ref.view!r} is not served online; set online=True and apply", view=ref.view
             )

@@ -45,7 +45,8 @@ def retrieve(
     """Plan a training set; nothing runs until a result of the job is asked for."""
     if availability not in ("event", "scheduled", "actual"):
         raise ValueError(f"availability: found {availability!r}; valid are event, scheduled and actual")
-    plan = plan_request(context.manifest, features, full_feature_names)
+    # What was never published was never available.
+    plan = plan_request(context.manifest, features, full_feature_names, offline=availability != "actual")
 
     def join() -> DataFrame:
         from featurestore.engines.spark.historical import point_in_time_join

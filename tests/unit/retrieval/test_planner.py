@@ -182,6 +182,11 @@ def test_an_unknown_name_is_met_with_what_there_is(reference: str, message: str)
         plan_request(manifest(), [reference])
 
 
+def test_a_view_that_is_not_served_is_read_offline() -> None:
+    plan = plan_request(manifest(), ["hidden:city"], offline=True)
+    assert [(read.view.name, read.columns) for read in plan.reads] == [("hidden", ("user_id",))]
+
+
 def test_an_unknown_service_is_met_with_what_there_is() -> None:
     with pytest.raises(FeatureNotFound, match="no feature service 'pairs': did you mean 'pair'"):
         plan_request(manifest(), "pairs")
