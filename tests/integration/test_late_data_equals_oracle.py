@@ -94,9 +94,11 @@ def test_a_training_set_by_created_time_has_what_was_known_before_each_repair(
     spark: SparkSession,
     scenario: Scenario,
 ) -> None:
-    """The source is a table of the catalogue; each repair has its own time, from which on its values are known."""
-    more = VIEWS.replace("    online=False,\n", "")
-    source = LateRides.of(project_maker, "table", scenario.rides, more=more, spark=spark, **scenario.options)
+    """The source is a table of the catalogue; each repair has its own time, from which on its values are known.
+
+    One of the views is not served online.
+    """
+    source = LateRides.of(project_maker, "table", scenario.rides, spark=spark, **scenario.options)
     clock = Clock(day(2, hour=1))
     store = store_opener(source.project, clock)
     store.apply()
