@@ -14,7 +14,6 @@ from featurestore.ir.nodes import (
     OnDemandViewNode,
     OnlineViewNode,
     PredictionViewNode,
-    ServiceNode,
     StoredViewNode,
 )
 from featurestore.retrieval.plan import (
@@ -32,13 +31,10 @@ from featurestore.retrieval.plan import (
     StoredOutput,
     ViewRead,
 )
-from featurestore.retrieval.refs import Reference, find_field, parse_reference, suggest
+from featurestore.retrieval.refs import Features, Reference, find_field, references, suggest
 from featurestore.retrieval.versions import ManifestVersions
 
-__all__ = ["Features", "plan_request"]
-
-Features = Sequence[str] | str | ServiceNode
-"""References, the name of a service, or a service."""
+__all__ = ["plan_request"]
 
 
 def plan_request(
@@ -54,35 +50,9 @@ def plan_request(
     Raises FeatureNotFound with close matches, and FeatureNameCollision where two features share an output name.
     """
     planner = _Planner(manifest, versions or ManifestVersions(manifest), full_feature_names, offline)
-    for reference in _references(manifest, features):
+    for reference in references(manifest, features):
         planner.add(reference)
     return planner.plan()
-
-
-def _references(manifest: Manifest, features: Features) -> list[Reference]:
-    if isinstance(features, str):
-        service = manifest.services.get(features)
-        if service is None:
-            hint = suggest(features, manifest.services)
-            raise FeatureNotFound(
-                f"project {manifest.project!r} has no feature service {features!r}: {hint} "
-                "(a list of view:feature names single features)",
-                service=features,
-            )
-        features = service
-    if isinstance(features, ServiceNode):
-        return [_of_service(ref) for ref in features.features]
-    return [parse_reference(text) for text in dict.fromkeys(features)]
-
-
-def _of_service(ref: FeatureRef) -> Reference:
-    return Reference(
-        text=f"{ref.alias}:{ref.feature}",
-        view=ref.view,
-        feature=ref.feature,
-        alias=ref.alias,
-        join_key_map=ref.join_key_map,
-    )
 
 
 class _Planner:

@@ -6,11 +6,16 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from featurestore.errors import FeatureNotFound
-from featurestore.ir.nodes import FieldNode, OnlineViewNode
+from featurestore.ir.manifest import Manifest
+from featurestore.ir.nodes import FeatureRef, FieldNode, OnlineViewNode, ServiceNode
 
-__all__ = ["Reference", "find_field", "parse_reference", "requested_features", "suggest"]
+__all__ = ["Features", "Reference", "find_field", "parse_reference", "references", "requested_features", "suggest"]
+
+Features: TypeAlias = Sequence[str] | str | ServiceNode
+"""References, the name of a service, or a service."""
 
 _REFERENCE = re.compile(r"(?P<view>[^:@\s]+)(?:@(?P<version>[0-9]+))?:(?P<feature>[^:@\s]+)")
 
@@ -41,6 +46,33 @@ def parse_reference(text: str) -> Reference:
         feature=match["feature"],
         alias=match["view"] if version is None else f"{match['view']}@{version}",
         version=None if version is None else int(version),
+    )
+
+
+def references(manifest: Manifest, features: Features) -> list[Reference]:
+    """Read what is asked for; FeatureNotFound where a service or a reference is none."""
+    if isinstance(features, str):
+        service = manifest.services.get(features)
+        if service is None:
+            hint = suggest(features, manifest.services)
+            raise FeatureNotFound(
+                f"project {manifest.project!r} has no feature service {features!r}: {hint} "
+                "(a list of view:feature names single features)",
+                service=features,
+            )
+        features = service
+    if isinstance(features, ServiceNode):
+        return [_of_service(ref) for ref in features.features]
+    return [parse_reference(text) for text in dict.fromkeys(features)]
+
+
+def _of_service(ref: FeatureRef) -> Reference:
+    return Reference(
+        text=f"{ref.alias}:{ref.feature}",
+        view=ref.view,
+        feature=ref.feature,
+        alias=ref.alias,
+        join_key_map=ref.join_key_map,
     )
 
 

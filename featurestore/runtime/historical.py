@@ -17,7 +17,8 @@ from featurestore.retrieval.plan import (
     StoredArgument,
     StoredOutput,
 )
-from featurestore.retrieval.planner import Features, plan_request
+from featurestore.retrieval.planner import plan_request
+from featurestore.retrieval.refs import Features
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.publication_times import with_publication_times
 from featurestore.runtime.retrieval_job import RetrievalJob

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Unpack, assert_never
 
 from featurestore.errors import FeatureStoreError
-from featurestore.retrieval.planner import Features
+from featurestore.retrieval.refs import Features
 from featurestore.serving.assembly import LookupOptions, assemble
 from featurestore.serving.core import Block, LookupRequest, Read
 from featurestore.serving.deadline import as_duration, ends_after, left_until

@@ -13,7 +13,7 @@ from featurestore.codec.pointer import Pointer
 from featurestore.errors import FeatureNotFound
 from featurestore.intervals import to_micros
 from featurestore.retrieval.plan import PredictionPlan
-from featurestore.retrieval.planner import Features
+from featurestore.retrieval.refs import Features
 from featurestore.serving.code import CodeSource
 from featurestore.serving.entity_rows import EntityColumns, EntityRows, read_entity_rows, with_optional
 from featurestore.serving.frame import Frame

@@ -24,7 +24,8 @@ from featurestore.retrieval.plan import (
     StoredOutput,
     ViewRead,
 )
-from featurestore.retrieval.planner import Features, plan_request
+from featurestore.retrieval.planner import plan_request
+from featurestore.retrieval.refs import Features
 from featurestore.serving.manifests import ManifestSource
 from featurestore.serving.rows import RowRules, row_rules
 

@@ -16,6 +16,7 @@ from featurestore.engines.spark.inputs import Input
 from featurestore.engines.spark.metrics import PassCounts
 from featurestore.engines.spark.rows import with_keys
 from featurestore.engines.spark.schema import struct_of
+from featurestore.engines.spark.tile_places import rows_of_builds, stored_rows
 from featurestore.engines.spark.tiles import (
     COUNT,
     LAST,
@@ -38,15 +39,13 @@ from featurestore.ir.nodes import Aggregations, DeltaSourceNode, FileSourceNode,
 from featurestore.ir.tiles import BUILD, EVENTS, PART, PARTIALS, PERIOD, SIZE, TILE, TOTALS
 from featurestore.plan.tile_coverage import Build, StandingTotal, Stretch, choose
 from featurestore.plan.tile_files import StoredFile
-from featurestore.plan.tile_ranges import LADDER, TileRange, begins_with_time, joined, tile_sizes
+from featurestore.plan.tile_ranges import TileRange, begins_with_time, joined, tile_sizes
 from featurestore.plan.tile_totals import TotalBuild, plan_totals
 
 __all__ = ["StandingTiles", "StoredTiles", "TileNeed"]
 
 FEW_BYTES = 16 * 1024 * 1024
 """So much of a tile table is read and merged within the second that a second scan and a join take."""
-_DAY = LADDER[2]
-_TILES_IN_A_PERIOD = 8
 _IS_TAKEN = "__is_taken"
 
 
@@ -133,7 +132,7 @@ class StoredTiles:
                 tiles = combine_tiles(
                     self.chosen(table(), finer, build.columns, stretches), build.columns, build.ranges
                 )
-            parts += _stored(tiles)
+            parts += stored_rows(tiles)
         parts += [self._of_total(build, table(), stretches) for build in totals]
         return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
 
@@ -145,7 +144,7 @@ class StoredTiles:
         partials: list[DataFrame] = []
         values: dict[str, DataFrame] = {}
         for names, parts in choose(tuple(ranges), columns, stretches).items():
-            rows = table.where(_of_builds(parts))
+            rows = table.where(rows_of_builds(parts))
             if own := sorted(names - set(counted)):
                 partials.append(rows.where(F.col(PART) == PARTIALS).select(*self._quoted(), SIZE, TILE, *own))
             for name in names & set(counted):
@@ -217,54 +216,6 @@ def _within(at: Column, ranges: Sequence[TileRange]) -> Column:
         before = at < F.lit(from_micros(end))
         parts.append(before if is_unbounded and start == lowest else before & (at >= F.lit(from_micros(start))))
     return reduce(or_, parts)
-
-
-def _of_builds(parts: Sequence[tuple[str, TileRange]]) -> Column:
-    """Pick rows of builds and ranges: by folders, by statistics of files, and by what only both together tell.
-
-    The last is one CASE, which nothing is taken out of: Delta picks the files once when the conditions that it knows
-    them by stay as they are until the scan, and twice when they don't.
-    """
-    if not parts:
-        return F.lit(False)
-    folders: list[str] = []
-    by_size: dict[int, list[str]] = {}
-    for build, tiles in parts:
-        first = tiles.start // _period_micros(tiles.size) * _period_micros(tiles.size)
-        folders.append(f"{SIZE} = {tiles.size} AND {PERIOD} >= {first} AND {PERIOD} < {tiles.end}")
-        inside = f"{TILE} >= {tiles.start} AND {TILE} < {tiles.end} AND {BUILD} = '{build}'"
-        by_size.setdefault(tiles.size, []).append(inside)
-    files = [inside for rows in by_size.values() for inside in rows]
-    picked = F.expr(_any(folders)) & F.expr(_any(files))
-    if len(by_size) == 1:
-        return picked
-    cases = " ".join(f"WHEN {size} THEN {_any(rows)}" for size, rows in by_size.items())
-    return picked & F.expr(f"CASE {SIZE} {cases} END")
-
-
-def _any(conditions: Iterable[str]) -> str:
-    return " OR ".join(f"({condition})" for condition in dict.fromkeys(conditions))
-
-
-def _period_micros(size: int) -> int:
-    return max(_DAY, size * _TILES_IN_A_PERIOD)
-
-
-def _stored(tiles: Tiles) -> list[DataFrame]:
-    """Give the rows of tiles as their table has them."""
-    has_partials = set(tiles.partials.columns) - {*tiles.keys, SIZE, TILE}
-    parts = [tiles.partials.withColumn(PART, F.lit(PARTIALS))] if has_partials else []
-    parts += [rows.withColumnRenamed(VALUE, name).withColumn(PART, F.lit(name)) for name, rows in tiles.values.items()]
-    return [_with_period(part, tiles.keys) for part in parts]
-
-
-def _with_period(rows: DataFrame, keys: Sequence[str]) -> DataFrame:
-    size = F.col(SIZE)
-    period = F.greatest(F.lit(_DAY).cast("bigint"), size * _TILES_IN_A_PERIOD)
-    tile = F.col(TILE)
-    placed = (PART, SIZE, (tile - F.pmod(tile, period)).alias(PERIOD), TILE)
-    own = [name for name in rows.columns if name not in (*keys, PART, SIZE, TILE)]
-    return rows.select(*(F.col(quote(key)) for key in keys), *placed, *own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
