@@ -21,7 +21,7 @@ bench: setup ## Measure against Feast and bare Redis (SIZE=small|full, ROWS="loo
 test: archive check ## Check style, types and imports, then run all tests (WORKERS=2: as many processes)
 	@scripts/ensure_postgres.sh
 	@scripts/ensure_redis7.sh
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile --max-worker-restart=0 $(PYTEST_OPTIONS)
 
 unit: setup ## Run the tests that need neither Spark, Airflow nor PostgreSQL
 	@$(BIN)/python -m pytest -m "not spark and not airflow and not postgres" tests/unit tests/architecture

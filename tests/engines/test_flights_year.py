@@ -96,6 +96,18 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Compile the plans, as jobs do: here they run over a year of rows."""
+    settings = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+    before = {name: spark.conf.get(name) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    yield
+    for name, found in before.items():
+        spark.conf.set(name, str(found))
+
+
 @pytest.fixture(scope="module")
 def manifest(repo: Path) -> Manifest:
     entities = {entity.name: entity for view in VIEWS for entity in view.entities}
