@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from featurestore.engines.spark.job_costs import share_cores
+from featurestore.engines.spark.session import use_session
 from featurestore.errors import (
     DefinitionError,
     FeatureStoreError,
@@ -97,6 +98,7 @@ class Line:
                 raise
 
     def _begin_thread(self) -> None:
+        use_session(self.context.spark)
         share_cores(self.context.spark, threading.current_thread().name)
 
     def _take(self, number: int) -> None:

@@ -43,7 +43,9 @@ def borrow() -> SparkSession:
     running = java.org.apache.spark.SparkContext.getOrCreate()
     context = SparkContext(gateway=gateway, jsc=java.JavaSparkContext.fromSparkContext(running))
     context.stop = lambda: None  # type: ignore[method-assign]
-    return SparkSession(context, java.SparkSession.active().newSession())
+    session = SparkSession(context, java.SparkSession.active().newSession())
+    session.stop = lambda: None  # type: ignore[method-assign]  # it would take the lender's default session away
+    return session
 
 
 if __name__ == "__main__":

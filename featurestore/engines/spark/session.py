@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from featurestore.errors import SettingsError
 
-__all__ = ["PINNED", "build_session"]
+__all__ = ["PINNED", "build_session", "use_session"]
 
 PINNED: Mapping[str, str] = MappingProxyType(
     {
@@ -69,3 +69,9 @@ def build_session(app_name: str, *, master: str | None = None, extra: Mapping[st
     for name, value in {**extra, **PINNED}.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
+
+
+def use_session(spark: SparkSession) -> None:
+    """Make the session this thread's: writers of Delta tables ask for that, and for a process-wide one only without."""
+    assert spark._jvm is not None
+    spark._jvm.SparkSession.setActiveSession(spark._jsparkSession)
