@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from featurestore.plan.tile_ranges import Span, TileRange, Total, cut, joined
 
@@ -20,8 +20,6 @@ __all__ = [
     "replay_totals",
     "standing",
     "to_build",
-    "unchanged",
-    "unchanged_totals",
 ]
 
 Pin: TypeAlias = Mapping[str, Any]
@@ -65,6 +63,13 @@ class Stretch:
     pin: Pin
     version: int
 
+    def unchanged(self, changed: Iterable[Span]) -> tuple[Stretch, ...]:
+        """Give the parts whose tiles have no instant in common with ``changed``."""
+        size = self.tiles.size
+        touched = [(start // size * size, -(-end // size) * size) for start, end in changed]
+        left = cut([self.tiles.span], touched)
+        return tuple(replace(self, tiles=TileRange(size=size, start=start, end=end)) for start, end in left)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingTotal:
@@ -75,6 +80,13 @@ class StandingTotal:
     total: Total
     pin: Pin
     version: int
+
+    def unchanged(self, changed: Iterable[Span]) -> tuple[StandingTotal, ...]:
+        """Give the total if it has no instant in common with ``changed``."""
+        return (self,) if cut([self.total.span], changed) == (self.total.span,) else ()
+
+
+_Held = TypeVar("_Held", Stretch, StandingTotal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,20 +114,12 @@ def replay(commits: Iterable[TileCommit]) -> tuple[Stretch, ...]:
     return tuple(reversed(held))
 
 
-def _after(stretch: Stretch, commit: TileCommit) -> Iterable[Stretch]:
-    if stretch.version > commit.seen:
-        return (stretch,)
+def _after(held: _Held, commit: TileCommit) -> Iterable[_Held]:
+    if held.version > commit.seen:
+        return (held,)
     if commit.changed is None:
         return ()
-    return (replace(part, pin=commit.pin) for part in unchanged(stretch, commit.changed))
-
-
-def unchanged(stretch: Stretch, changed: Iterable[Span]) -> tuple[Stretch, ...]:
-    """Give the parts of a stretch whose tiles have no instant in common with ``changed``."""
-    size = stretch.tiles.size
-    touched = [(start // size * size, -(-end // size) * size) for start, end in changed]
-    left = cut([stretch.tiles.span], touched)
-    return tuple(replace(stretch, tiles=TileRange(size=size, start=start, end=end)) for start, end in left)
+    return (replace(part, pin=commit.pin) for part in held.unchanged(commit.changed))
 
 
 def replay_totals(commits: Iterable[TileCommit]) -> tuple[StandingTotal, ...]:
@@ -126,11 +130,7 @@ def replay_totals(commits: Iterable[TileCommit]) -> tuple[StandingTotal, ...]:
     """
     held: list[StandingTotal] = []
     for commit in commits:
-        held = [
-            kept if kept.version > commit.seen else replace(kept, pin=commit.pin)
-            for kept in held
-            if kept.version > commit.seen or (commit.changed is not None and unchanged_totals([kept], commit.changed))
-        ]
+        held = [part for kept in held for part in _after(kept, commit)]
         added = [(layer.columns, total) for layer in commit.layers for total in layer.totals]
         held += [
             StandingTotal(build=commit.build, columns=columns, total=total, pin=commit.pin, version=commit.version)
@@ -140,12 +140,6 @@ def replay_totals(commits: Iterable[TileCommit]) -> tuple[StandingTotal, ...]:
             same = [kept for kept in held if (kept.columns, kept.total.window) == (columns, total.window)]
             held = [kept for kept in held if kept not in same[:-_TOTALS_OF_A_WINDOW]]
     return tuple(reversed(held))
-
-
-def unchanged_totals(totals: Iterable[StandingTotal], changed: Iterable[Span]) -> tuple[StandingTotal, ...]:
-    """Give the totals that have no instant in common with ``changed``."""
-    spans = tuple(changed)
-    return tuple(kept for kept in totals if cut([kept.total.span], spans) == (kept.total.span,))
 
 
 def standing(stretches: Iterable[Stretch], column: str, size: int) -> tuple[Span, ...]:

@@ -22,8 +22,6 @@ from featurestore.plan.tile_coverage import (
     replay,
     replay_totals,
     to_build,
-    unchanged,
-    unchanged_totals,
 )
 from featurestore.plan.tile_files import bytes_with
 from featurestore.plan.tile_ranges import Span, joined
@@ -86,7 +84,7 @@ def standing_tiles(
         log = tiles.log(location)
         version = log.version  # with what upkeep deleted: files of an older one may be gone
         stretches, totals, changed = _right(engine, source, pin, log.commits)
-        files = cache(partial(tiles.files, location, version))
+        files = cache(log.files)
         need = work.need(steps, totals, files)
         first, then = to_build(need.ranges, need.columns, stretches, unit=need.unit)
         builds = first or then
@@ -134,5 +132,5 @@ def _right(
             return (), (), None
         changed += times
     spans = joined(changed)
-    right = tuple(part for stretch in stretches for part in unchanged(stretch, spans))
-    return right, unchanged_totals(totals, spans), spans
+    right = tuple(part for stretch in stretches for part in stretch.unchanged(spans))
+    return right, tuple(part for kept in totals for part in kept.unchanged(spans)), spans

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from featurestore.errors import ExitCode, FeatureStoreError, RunFailed
-from featurestore.plan.tile_upkeep import ObsoleteTiles, obsolete_tiles
 from featurestore.plan.upkeep import TableState, UpkeepPolicy, UpkeepStep, plan_table
 from featurestore.runtime.context import RuntimeContext
 from featurestore.runtime.failures import first_line, foreign_errors
@@ -22,7 +21,7 @@ from featurestore.runtime.served import append_served
 from featurestore.runtime.upkeep_tables import UpkeepTable, claim_holds, marker_holds, upkeep_tables
 from featurestore.settings import UpkeepSettings
 from featurestore.stores.delta_files import DeltaFiles
-from featurestore.stores.tile_log import TileLog, tile_files
+from featurestore.stores.tile_log import TileLog
 
 __all__ = ["plan_upkeep", "upkeep_policy", "upkeep_views"]
 
@@ -119,18 +118,13 @@ def plan_upkeep(context: RuntimeContext, table: UpkeepTable) -> UpkeepStep:
         obsolete=files.obsolete(policy.retention),
         stale_properties={name: value for name, value in wanted.items() if found.get(name) != value},
         clusters_anew=bool(table.clustered_by) and not files.is_clustered,
-        tiles=_obsolete_tiles(table) if table.has_tiles else None,
+        tiles=TileLog.read(table.path).obsolete() if table.has_tiles else None,
     )
     holds = list(claim_holds(context, table, now=now)) if state.obsolete else []
     if table.node is not None and state.obsolete:
         holds += marker_holds(context, table.node, files)
     step = plan_table(table.name, state, policy, holds, now=now)
     return step if history is None else replace(step, removal=history.removal)
-
-
-def _obsolete_tiles(table: UpkeepTable) -> ObsoleteTiles:
-    log = TileLog.read(table.path)
-    return obsolete_tiles(log.commits, tile_files(table.path), cleared=log.cleared)
 
 
 def _carry_out(context: RuntimeContext, table: UpkeepTable, step: UpkeepStep) -> UpkeepResult:

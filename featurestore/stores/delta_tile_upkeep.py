@@ -10,10 +10,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore.ir.tiles import BUILD, PART, PERIOD, SIZE, TILE
-from featurestore.plan.tile_upkeep import TileRows, obsolete_tiles
+from featurestore.plan.tile_upkeep import TileRows
 from featurestore.stores.delta_removal import ROWS, TABLE, remove_rows
 from featurestore.stores.tile_json import tile_clearing_to_json
-from featurestore.stores.tile_log import TileLog, tile_files
+from featurestore.stores.tile_log import TileLog
 
 __all__ = ["clear_tiles"]
 
@@ -28,7 +28,7 @@ def clear_tiles(spark: SparkSession, path: str) -> int | None:
     before reads the version of its plan, and what it then commits is not among the rows named.
     """
     log = TileLog.read(path)
-    rows = obsolete_tiles(log.commits, tile_files(path), cleared=log.cleared).rows
+    rows = log.obsolete().rows
     if not rows:
         return 0
 

@@ -11,12 +11,11 @@ from pyspark.sql.types import StructField, StructType
 
 from featurestore.ir.tiles import BUILD, PART, PERIOD, SIZE, TILE
 from featurestore.plan.tile_coverage import TileCommit
-from featurestore.plan.tile_files import StoredFile
 from featurestore.stores.delta_creation import create_table
 from featurestore.stores.delta_schema import tile_properties
 from featurestore.stores.hadoop_files import delete_folder
 from featurestore.stores.tile_json import tile_commit_to_json
-from featurestore.stores.tile_log import TileLog, tile_files
+from featurestore.stores.tile_log import TileLog
 
 __all__ = ["DeltaTiles"]
 
@@ -41,16 +40,8 @@ class DeltaTiles:
         return f"{self._root}/{location}"
 
     def log(self, location: str) -> TileLog:
-        """Read the log: the newest version, and its builds; empty where there is no table. Starts no Spark job."""
+        """Read the log: the newest version, builds and files; empty where there is no table. Starts no Spark job."""
         return TileLog.read(self.path(location))
-
-    def commits(self, location: str) -> list[TileCommit]:
-        """Give the builds that the log has, oldest first."""
-        return list(self.log(location).commits)
-
-    def files(self, location: str, version: int) -> tuple[StoredFile, ...]:
-        """Give the table's files as of a version; none before 0. Starts no Spark job."""
-        return tile_files(self.path(location), version=version) if version >= 0 else ()
 
     def read(self, location: str, version: int) -> DataFrame:
         """Read the table as of a version, builds that do not count included."""

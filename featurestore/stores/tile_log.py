@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -11,9 +11,10 @@ from featurestore.ir.tiles import BUILD, PART, SIZE, TILE, TOTALS
 from featurestore.plan.tile_coverage import TileCommit
 from featurestore.plan.tile_files import StoredFile
 from featurestore.plan.tile_ranges import TileRange
+from featurestore.plan.tile_upkeep import ObsoleteTiles, obsolete_tiles
 from featurestore.stores.tile_json import tile_clearing_from_json, tile_commit_from_json
 
-__all__ = ["TileLog", "tile_files"]
+__all__ = ["TileLog"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class TileLog:
     version: int = -1
     commits: tuple[TileCommit, ...] = ()
     cleared: int = -1
+    table: DeltaTable | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: str) -> TileLog:
@@ -40,12 +42,20 @@ class TileLog:
             version=table.version(),
             commits=tuple(commit for commit in found if commit is not None),
             cleared=max((seen for seen in cleared if seen is not None), default=-1),
+            table=table,
         )
 
+    def files(self) -> tuple[StoredFile, ...]:
+        """Give the files of that version, as their folders and statistics describe them."""
+        return () if self.table is None else _files(self.table)
 
-def tile_files(path: str, *, version: int | None = None) -> tuple[StoredFile, ...]:
-    """Give the files of a version, or of the newest, as their folders and statistics describe them."""
-    actions = DeltaTable(path, version=version).get_add_actions(flatten=True)
+    def obsolete(self) -> ObsoleteTiles:
+        """Find the rows that count no more."""
+        return obsolete_tiles(self.commits, self.files(), cleared=self.cleared)
+
+
+def _files(table: DeltaTable) -> tuple[StoredFile, ...]:
+    actions = table.get_add_actions(flatten=True)
     names = actions.schema.names
     wanted = (f"partition.{PART}", f"partition.{SIZE}", f"min.{TILE}", f"max.{TILE}", f"min.{BUILD}", f"max.{BUILD}")
     empty = [None] * actions.num_rows

@@ -129,7 +129,7 @@ def test_days_without_events_are_built_once(spark: SparkSession, tmp_path: Path)
     for _ in range(2):
         assert tiled.run(view, day(20), first=True).rows.collect() == []
         (location,) = (path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("_tiles/events/*"))
-        built.append(len(tiled.tiles.commits(location)))
+        built.append(len(tiled.tiles.log(location).commits))
     assert built == [1, 1]
 
 
@@ -145,7 +145,7 @@ def test_two_that_build_the_same_tiles_count_nothing_twice(spark: SparkSession, 
         rows = sorted((row["k"], row["day"], round(row["week"], 9), row["kinds"]) for row in step.rows.collect())
         assert rows == [(1, 2, 1.2, [1]), (2, 2, 1.2, [1])]
     (location,) = (path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("_tiles/events/*"))
-    assert len(beside[0].tiles.commits(location)) >= 2, "both built, or one saw the other's tiles and only combined"
+    assert len(beside[0].tiles.log(location).commits) >= 2, "both built, or one saw the other's tiles and only combined"
 
 
 def test_a_build_that_the_log_does_not_have_was_never_there(spark: SparkSession, tmp_path: Path) -> None:

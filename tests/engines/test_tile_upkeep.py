@@ -15,13 +15,12 @@ from featurestore.intervals import Interval
 from featurestore.ir.nodes import AggregationNode, Aggregations, ViewNode
 from featurestore.ir.tiles import BUILD, PART, SIZE, TILE
 from featurestore.plan.tile_coverage import TileCommit, replay
-from featurestore.plan.tile_upkeep import obsolete_tiles
 from featurestore.spec.dtypes import Array, Int64
 from featurestore.stores.delta_files import DeltaFiles
 from featurestore.stores.delta_tile_upkeep import clear_tiles
 from featurestore.stores.delta_tiles import DeltaTiles
 from featurestore.stores.delta_upkeep import compact, set_properties, vacuum
-from featurestore.stores.tile_log import TileLog, tile_files
+from featurestore.stores.tile_log import TileLog
 from tests.support.engine_runs import aggregation, file_source, instant, view_of, write_events
 from tests.support.tiled import Tiled, evaluate
 
@@ -110,8 +109,7 @@ def test_rows_that_count_no_more_go_and_all_others_stay(spark: SparkSession, tmp
 
 
 def obsolete(path: str) -> int:
-    log = TileLog.read(path)
-    return obsolete_tiles(log.commits, tile_files(path), cleared=log.cleared).count
+    return TileLog.read(path).obsolete().count
 
 
 def test_strays_go_and_small_files_are_merged_and_replaced_ones_deleted(

@@ -131,7 +131,7 @@ def test_a_total_is_built_anew_only_when_more_has_come_and_gone_than_it_has(
         )
         expected = [(1, len(now) + 1, sum(now) + 1)] if now != before else []
         assert [(row["k"], row["count"], row["sum"]) for row in step.rows.collect()] == expected, number
-    commits = tiled.tiles.commits(tile_location(view, tiled.source))
+    commits = tiled.tiles.log(tile_location(view, tiled.source)).commits
     built = [total for commit in commits for layer in commit.layers for total in layer.totals]
     assert built == [Total(window=month // timedelta(microseconds=1), end=int(instant("02").timestamp()) * 1_000_000)]
 

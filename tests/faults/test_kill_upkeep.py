@@ -17,12 +17,12 @@ import pytest
 from featurestore import FeatureStore
 from featurestore.errors import ExitCode
 from featurestore.intervals import utc_now
-from featurestore.plan.tile_upkeep import counting_rows, obsolete_tiles
+from featurestore.plan.tile_upkeep import counting_rows
 from featurestore.runtime.faults import FaultPoint
 from featurestore.runtime.upkeep import upkeep_views
 from featurestore.settings import UpkeepSettings
 from featurestore.stores.delta_files import DeltaFiles
-from featurestore.stores.tile_log import TileLog, tile_files
+from featurestore.stores.tile_log import TileLog
 from tests.support.aged import let_time_pass
 from tests.support.project import Clock, Project, table_rows
 from tests.support.rides import STATS, day, ride
@@ -104,10 +104,11 @@ def test_an_upkeep_killed_anywhere_is_completed_by_the_next(
     assert view.published is not None and view.published.sent == 0
     assert rows_of(project.online_values()) == rows_of(online)
     (path,) = (project.root / ".featurestore" / "offline" / "_tiles").glob("*/*")
-    log, files = TileLog.read(str(path)), tile_files(str(path))
+    log = TileLog.read(str(path))
+    stored = {build for file in log.files() for build in file.builds}
     counting = {row.build for row in counting_rows(log.commits)}
-    assert (log.cleared > 0, obsolete_tiles(log.commits, files, cleared=log.cleared).count) == (True, 0)
-    assert {build for file in files for build in file.builds} <= counting < {commit.build for commit in log.commits}
+    assert (log.cleared > 0, log.obsolete().count) == (True, 0)
+    assert stored <= counting < {commit.build for commit in log.commits}
 
 
 def replaced(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -155,9 +155,10 @@ class StoredTiles:
         union = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), partials)
         return Tiles(partials=union, values=values, keys=self._keys, inputs=self.inputs)
 
-    def from_totals(self, table: DataFrame, bases: Mapping[timedelta | None, StandingTotal]) -> DataFrame:
-        """Read the totals that windows start from: keys, TOTAL, and the partials that the view needs."""
-        windows = list(dict.fromkeys(item.window for item in self._items))
+    def from_totals(
+        self, table: DataFrame, bases: Mapping[timedelta | None, StandingTotal], windows: Sequence[timedelta | None]
+    ) -> DataFrame:
+        """Read the totals that ``windows`` start from: keys, TOTAL, and the partials that the view needs."""
         wanted = self.inputs.columns()
         parts = [
             self._rows_of(base, table, sorted(base.columns & wanted)).withColumn(TOTAL, F.lit(windows.index(window)))
@@ -243,7 +244,7 @@ class StandingTiles:
         tiles = self.work.chosen(self.table, placed.ranges, columns, self.stretches)
         partials = tiles.partials
         if self.bases:
-            totals = self.work.from_totals(self.table, self.bases)
+            totals = self.work.from_totals(self.table, self.bases, placed.windows)
             partials = partials.unionByName(totals, allowMissingColumns=True)
         observed = replace(tiles, partials=counts.observe(partials, tiles_read=F.count(F.lit(1))))
         if first or self.size <= FEW_BYTES:
